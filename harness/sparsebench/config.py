@@ -1,0 +1,74 @@
+"""The settings of one run: checked all at once, resolved, frozen. What is here decides the result; nothing else may."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Settings(BaseModel):
+    """Settings refuse what they do not know and never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Recipe(Settings):
+    """How a network is trained, mask or no mask. Exactly one of `steps` and `epochs` gives the length."""
+
+    optimizer: Annotated[Literal["sgd", "adam", "adamw"], Field(description="update rule")] = "sgd"
+    learning_rate: Annotated[float, Field(gt=0, description="peak learning rate")] = 0.1
+    schedule: Annotated[
+        Literal["cosine", "constant"], Field(description="learning rate over the run, per step")
+    ] = "cosine"
+    momentum: Annotated[float, Field(ge=0, lt=1, description="momentum of sgd")] = 0.9
+    nesterov: Annotated[bool, Field(description="Nesterov momentum, without dampening")] = False
+    weight_decay: Annotated[
+        float, Field(ge=0, description="L2 on kernels only; decoupled for adamw")
+    ] = 0.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1, description="mass spread over all classes")] = 0.0
+    batch_size: Annotated[Positive, Field(description="samples per step")] = 128
+    steps: Annotated[Positive | None, Field(description="length in steps")] = None
+    epochs: Annotated[float | None, Field(gt=0, description="length in passes over the training set")] = None
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Recipe:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("exactly one of steps and epochs must be given")
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs momentum above 0")
+        return self
+
+
+class Updates(Settings):
+    """When and how much masks change; what is not given is the method's own published default."""
+
+    delta_t: Annotated[Positive | None, Field(description="ΔT, steps between mask updates")] = None
+    alpha: Annotated[Share | None, Field(description="drop fraction of the first update")] = None
+    begin: Annotated[Share | None, Field(description="first update, as a share of the run")] = None
+    end: Annotated[Share | None, Field(description="end of updates, as a share of the run")] = None
+    anneal: Annotated[
+        Literal["cosine", "constant"] | None, Field(description="drop fraction over the run")
+    ] = None
+
+
+class RunConfig(Settings):
+    """One run: a cell of the benchmark and a seed."""
+
+    model: Annotated[str, Field(description="model name; see `sparsebench list models`")]
+    dataset: Annotated[str, Field(description="data set name; see `sparsebench list datasets`")]
+    method: Annotated[str, Field(description="method name; see `sparsebench list methods`")]
+    backend: Annotated[str, Field(description="backend name; see `sparsebench list backends`")]
+    sparsity: Annotated[
+        float, Field(ge=0, lt=1, description="share of prunable weights that are inactive, in [0, 1)")
+    ] = 0.0
+    distribution: Annotated[
+        Literal["uniform", "er", "erk"], Field(description="how sparsity is shared out over layers")
+    ] = "erk"
+    multiplier: Annotated[float, Field(gt=0, description="training length × this; ΔT stays")] = 1.0
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="initial weights, data order, masks")] = 0
+    recipe: Recipe
+    updates: Updates = Updates()

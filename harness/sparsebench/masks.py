@@ -1,0 +1,116 @@
+"""From a method's words to masks: how many connections, then which. The one rule all methods share.
+
+Counts are host integers in float64 arithmetic; the array part is five lines and runs on any `xp`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsebench import noise, selection
+from sparsebench.distributions import active
+from sparsebench.errors import NonFiniteScoreError
+from sparsebench.layers import Layer
+from sparsebench.method import Event, Method, Score, Signals
+
+Mask = NDArray[np.bool_]
+Masks = dict[str, Mask]
+Weights = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What one update does to one layer: `kept` of its active entries stay, then `grown` are chosen to join."""
+
+    kept: int
+    grown: int
+
+    @property
+    def active(self) -> int:
+        """Active entries after the update."""
+        return self.kept + self.grown
+
+
+def plan(layer: Layer, sparsity: float, share: float, now: int, drop_fraction: float) -> Counts:
+    """Drop n = trunc(f · active) entries, or more if fewer may stay, then fill up to N − ⌊share·s·N⌋."""
+    target = active(layer.size, share * sparsity)
+    kept = min(now - math.trunc(drop_fraction * now), target)
+    return Counts(kept, target - kept)
+
+
+def budget(
+    layers: Sequence[Layer], sparsities: Mapping[str, float], now: Mapping[str, int], event: Event
+) -> dict[str, Counts]:
+    """The plan of every layer for one event; `now` are the active counts before it."""
+    return {
+        layer.name: plan(
+            layer, sparsities[layer.name], event.sparsity_share, now[layer.name], event.drop_fraction
+        )
+        for layer in layers
+    }
+
+
+def rewire(xp: Any, method: Method, layer: Layer, signals: Signals, kept: Any, grown: Any) -> tuple[Any, Any]:
+    """(new mask, are all scores finite). Just-dropped entries are candidates to grow; kept ones are not."""
+    drop = method.drop(xp, layer, replace(signals, role="drop"))
+    keep = method.select(xp, drop, kept, signals.mask)
+    grow = method.grow(xp, layer, replace(signals, role="grow"))
+    new = keep | method.select(xp, grow, grown, ~keep)
+    return new, selection.finite(xp, drop) & selection.finite(xp, grow)
+
+
+def rewire_on_host(method: Method, layer: Layer, signals: Signals, counts: Counts) -> Mask:
+    """`rewire` in NumPy, which skips a score that decides nothing. Arrays may be views in any memory order.
+
+    Raises:
+        NonFiniteScoreError: a score is NaN or infinite; names the layer.
+    """
+    keep: Mask = signals.mask
+    if counts.kept < np.count_nonzero(keep):
+        keep = _select(method.drop, method, layer, replace(signals, role="drop"), counts.kept, keep)
+    if not counts.grown:
+        return keep
+    return keep | _select(method.grow, method, layer, replace(signals, role="grow"), counts.grown, ~keep)
+
+
+def first_masks(
+    method: Method, layers: Sequence[Layer], sparsities: Mapping[str, float], weights: Weights, seed: int
+) -> Masks:
+    """The masks a run starts from, chosen on the host at iteration 0; a dense method has none."""
+    if method.dense:
+        return {}
+    return {
+        layer.name: _first_mask(method, layer, sparsities[layer.name], weights[f"{layer.name}.weight"], seed)
+        for layer in layers
+    }
+
+
+def _first_mask(
+    method: Method, layer: Layer, sparsity: float, weight: NDArray[np.float32], seed: int
+) -> Mask:
+    everywhere = np.ones(layer.shape, np.bool_)
+    count = active(layer.size, method.initial_share * sparsity)
+    if count == layer.size:
+        return everywhere
+    signals = Signals(weight, None, everywhere, host_noise(layer, noise.key(seed, 0, layer.name)))
+    return _select(method.start, method, layer, signals, count, everywhere)
+
+
+def host_noise(layer: Layer, key: noise.Key) -> Callable[[str], Any]:
+    """`Signals.noise` in NumPy: drawn on demand, keyed by purpose."""
+    return lambda purpose: noise.uniform(np, noise.stream(key, purpose), layer.shape)
+
+
+def _select(
+    score: Score, method: Method, layer: Layer, signals: Signals, count: int, among: Mask
+) -> Mask:
+    values = score(np, layer, signals)
+    if not selection.finite(np, values):
+        raise NonFiniteScoreError(layer.name, signals.role)
+    return method.select(np, values, count, among)

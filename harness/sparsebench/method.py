@@ -1,0 +1,174 @@
+"""A sparse-training method as a value: what it says about masks, as pure functions over an array namespace `xp`.
+
+The defaults are the static method; every other one is stated as its difference, `set_ = replace(rigl, grow=random)`.
+No function here sees a framework, a loop or a data-dependent shape, so all of it traces and compiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from sparsebench import schedules
+from sparsebench.layers import Layer
+from sparsebench.selection import top
+
+
+class Law(Enum):
+    """What a method promises about its masks and the state behind them; tested as properties."""
+
+    EXACT_COUNTS = "a mask has exactly the count its plan says, ties to the lowest canonical index"
+    ZERO_OUTSIDE = "weights are exactly zero outside the mask after every step, with any optimizer"
+    FRESH_STATE = "kept connections were active; truly new ones start at 0 with their optimizer state cleared"
+    FINITE_SCORES = "scores are finite float32, subnormals count as 0; anything else is an error"
+    SAME_EVERYWHERE = "equal scores, seed and counts give bit-identical masks on every backend and device"
+    MONOTONE = "active counts never increase and a pruned connection never returns"
+
+
+LAWS = frozenset(Law) - {Law.MONOTONE}
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What a score may look at, all in the layer's canonical shape.
+
+    `weight` and `gradient` are float32; `gradient` is the dense loss gradient of the full batch (without the
+    weight-decay term), None unless the method `needs_gradient`; `mask` is bool; `role` says what the score is
+    for (start, drop or grow); `noise(purpose)` draws float32 scores in [0, 1) keyed by seed, iteration, layer
+    and purpose.
+    """
+
+    weight: Any
+    gradient: Any
+    mask: Any
+    noise: Callable[[str], Any]
+    role: str = "start"
+
+
+Score = Callable[[Any, Layer, Signals], Any]
+"""(xp, layer, signals) -> float32 scores of the layer's canonical shape; higher is kept or grown first."""
+
+Select = Callable[[Any, Any, Any, Any], Any]
+"""(xp, score, count, among) -> bool mask with exactly `count` entries, all of them in `among`."""
+
+
+def random(xp: Any, layer: Layer, signals: Signals) -> Any:
+    """Uniform random scores, independent for start, drop and grow."""
+    return signals.noise(signals.role)
+
+
+def magnitude(xp: Any, layer: Layer, signals: Signals) -> Any:
+    """|w|, so that the smallest weights are dropped."""
+    return xp.abs(signals.weight)
+
+
+def gradient_magnitude(xp: Any, layer: Layer, signals: Signals) -> Any:
+    """|∂L/∂w| of this iteration's batch, inactive connections included."""
+    return xp.abs(signals.gradient)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """When masks change, in iterations of this run: batch i is consumed by iteration i = 0 … steps − 1.
+
+    `delta_t` is ΔT; updates fall in [begin, end); `alpha` is the drop fraction at i = 0, annealed to `end`.
+    """
+
+    steps: int
+    delta_t: int
+    alpha: float
+    begin: int
+    end: int
+    anneal: schedules.Anneal
+
+    def due(self, i: int) -> bool:
+        """Whether i is a multiple of ΔT with ΔT ≤ i and begin ≤ i < end."""
+        return i % self.delta_t == 0 and max(self.begin, self.delta_t) <= i < self.end
+
+    def drop_fraction(self, i: int) -> float:
+        """f(i), the share of active connections to drop; cosine: α/2 · (1 + cos(π·i / end))."""
+        return self.anneal(self.alpha, i / self.end)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One mask update, as the host decides it.
+
+    `drop_fraction` of the active connections are dropped, then the layer is filled up to the count that
+    `sparsity_share` (1 = all) of its planned sparsity leaves active. An event that `replaces_step` consumes
+    batch `iteration` for its gradient and takes no optimizer step; any other follows that iteration's step.
+    """
+
+    iteration: int
+    drop_fraction: float = 0.0
+    sparsity_share: float = 1.0
+    replaces_step: bool = False
+
+
+When = Callable[[Clock, int], Event | None]
+
+
+def never(clock: Clock, i: int) -> Event | None:
+    """No update at any iteration."""
+    return None
+
+
+def after_step(clock: Clock, i: int) -> Event | None:
+    """Drop and grow every ΔT iterations, after the optimizer's step."""
+    return Event(i, clock.drop_fraction(i)) if clock.due(i) else None
+
+
+def instead_of_step(clock: Clock, i: int) -> Event | None:
+    """Drop and grow every ΔT iterations; that batch gives the gradient and trains nothing."""
+    return Event(i, clock.drop_fraction(i), replaces_step=True) if clock.due(i) else None
+
+
+@dataclass(frozen=True)
+class Method:
+    """One sparse-training method.
+
+    The settings of the update clock (`delta_t`, `alpha`, `begin`, `end`, `anneal`) are its published defaults:
+    `begin` and `end` are shares of the run's length, so a training multiplier scales them; ΔT it does not.
+    `initial_share` is the share of the planned sparsity that the first mask has: 1 starts sparse, 0 dense.
+    `numerics` is raised whenever the method's results can change, and is part of a run's identity.
+    """
+
+    name: str
+    summary: str
+    source: str = ""
+    numerics: int = 1
+    initial_share: float = 1.0
+    start: Score = random
+    when: When = never
+    drop: Score = magnitude
+    grow: Score = random
+    select: Select = top
+    needs_gradient: bool = False
+    delta_t: int = 100
+    alpha: float = 0.3
+    begin: float = 0.0
+    end: float = 0.75
+    anneal: str = "cosine"
+    claims: frozenset[Law] = LAWS
+
+    @property
+    def updates(self) -> bool:
+        """Whether masks ever change."""
+        return self.when is not never
+
+    @property
+    def dense(self) -> bool:
+        """Whether every connection stays active throughout."""
+        return not self.updates and self.initial_share == 0.0
+
+    def clock(self, steps: int) -> Clock:
+        """This method's update clock in a run of `steps` iterations."""
+        anneal = schedules.ANNEALS[self.anneal]
+        return Clock(steps, self.delta_t, self.alpha, round(self.begin * steps), round(self.end * steps), anneal)
+
+    def events(self, steps: int) -> tuple[Event, ...]:
+        """All updates of a run of `steps` iterations, in order."""
+        clock = self.clock(steps)
+        return tuple(event for i in range(steps) if (event := self.when(clock, i)))

@@ -1,0 +1,9 @@
+"""Dense training: every connection active, the plain framework's own loop. The yardstick of every row."""
+
+from dataclasses import replace
+
+from sparsebench.methods.static import static
+
+dense = replace(
+    static, name="dense", summary="all connections active; the reference", source="", initial_share=0.0
+)

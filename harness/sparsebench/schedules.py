@@ -1,0 +1,32 @@
+"""Host-side float64 functions of the iteration: the share of connections to change, and the learning rate.
+
+They are evaluated here and passed in; nothing is ever read from an optimizer's own counter.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+Anneal = Callable[[float, float], float]
+"""(start value, progress in [0, 1]) -> value."""
+
+
+def cosine(start: float, progress: float) -> float:
+    """start/2 · (1 + cos(π·progress)). Source: Evci et al., 2020, section 3 (2); Loshchilov and Hutter, 2017."""
+    return start / 2 * (1 + math.cos(math.pi * progress))
+
+
+def constant(start: float, progress: float) -> float:  # the signature all schedules share
+    """The start value, always."""
+    return start
+
+
+def cubic(progress: float) -> float:
+    """Share of the final sparsity reached by gradual pruning, 1 − (1 − u)³. Source: Zhu and Gupta, 2017, eq. 1."""
+    return 1 - (1 - progress) ** 3
+
+
+ANNEALS: Mapping[str, Anneal] = MappingProxyType({"cosine": cosine, "constant": constant})
+RATES: Mapping[str, Anneal] = MappingProxyType({"cosine": cosine, "constant": constant})

@@ -1,0 +1,156 @@
+"""The coarse seam: what a backend does for the harness. Everything between two calls runs at the backend's speed.
+
+A backend owns its `State` (a mutable module in torch, a pytree in JAX); the harness only passes it along. A state
+that was handed to `train` or `update` must not be used again: buffers may have been donated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsebench.config import Recipe
+from sparsebench.data.feed import Feed
+from sparsebench.data.source import Dataset
+from sparsebench.layers import Layer
+from sparsebench.masks import Counts, Masks
+from sparsebench.method import Event, Method
+from sparsebench.models import Arrays, Input, Model
+from sparsebench.schedules import RATES
+
+State = TypeVar("State")
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What is trained: a model on a data set with a recipe, for `steps` iterations."""
+
+    model: Model
+    dataset: Dataset
+    recipe: Recipe
+    steps: int
+
+    @property
+    def input(self) -> Input:
+        """What the model is built for."""
+        return Input(self.dataset.shape, self.dataset.classes)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The model's prunable tensors, in forward order."""
+        return self.model.layers(self.input)
+
+    def feed(self, seed: int) -> Feed:
+        """The order in which this seed visits the training set."""
+        return Feed(len(self.dataset.train.labels), self.recipe.batch_size, seed)
+
+    def rates(self, start: int, stop: int) -> NDArray[np.float64]:
+        """Learning rates of iterations start … stop − 1."""
+        anneal = RATES[self.recipe.schedule]
+        return np.array([anneal(self.recipe.learning_rate, i / self.steps) for i in range(start, stop)])
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What a segment reports: the training loss of each of its iterations, float32 (stop − start,)."""
+
+    losses: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one update did to one layer; `grown` counts connections that are active now and were not before."""
+
+    active: int
+    grown: int
+    dropped: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an update reports: the batch's loss if it took a gradient, and the change of each layer."""
+
+    loss: float | None
+    layers: dict[str, Change]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """An evaluation: accuracy in [0, 1] and mean cross-entropy over every sample of a split."""
+
+    accuracy: float
+    loss: float
+
+
+class SparseTrainer(Protocol[State]):
+    """Trains sparse networks in one framework on one device.
+
+    Laws: after `init`, every iteration of `train` and every `update`, weights are exactly zero outside their
+    mask; `update` leaves exactly `counts.active` entries in each layer; connections active before and after keep
+    value and optimizer state to the bit; truly new ones are zero with per-element optimizer state cleared; shared
+    counters and, where the event replaces a step, everything else is untouched but batch statistics. Without masks,
+    `train` is the framework's own training, step for step.
+    """
+
+    def supports(self, task: Task, method: Method) -> str | None:
+        """None, or the reason why this backend cannot run this method on this task."""
+        ...
+
+    def init(self, task: Task, weights: Arrays, masks: Masks) -> State:
+        """A state at iteration 0 with these weights (masked) and masks (canonical layout; none: dense training)."""
+        ...
+
+    def train(self, state: State, method: Method, feed: Feed, start: int, stop: int) -> tuple[State, Tally]:
+        """One optimizer step for each batch start … stop − 1."""
+        ...
+
+    def update(
+        self, state: State, method: Method, event: Event, budget: Mapping[str, Counts], feed: Feed
+    ) -> tuple[State, Report]:
+        """New masks. The gradient, where needed, is the mean over the whole of batch `event.iteration`.
+
+        Raises:
+            NonFiniteScoreError: a score is NaN or infinite; names the layer.
+        """
+        ...
+
+    def evaluate(self, state: State, split: Literal["train", "test"]) -> Metrics:
+        """Accuracy and loss over every sample of a split, in evaluation mode."""
+        ...
+
+    def weights(self, state: State) -> dict[str, NDArray[np.float32]]:
+        """A copy of all parameters, in canonical layout and float32."""
+        ...
+
+    def masks(self, state: State) -> Masks:
+        """A copy of the masks, in canonical layout."""
+        ...
+
+    def snapshot(self, state: State) -> dict[str, NDArray[Any]]:
+        """Everything needed to continue to the bit, as named arrays that safetensors can hold."""
+        ...
+
+    def restore(self, task: Task, arrays: Mapping[str, NDArray[Any]]) -> State:
+        """The state that `snapshot` described."""
+        ...
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A backend plugin: `trainer(device)` imports the framework and returns a `SparseTrainer`.
+
+    `packages` are the distributions it needs, `extra` what to install for them. `builders` adds models that exist
+    already: model name -> "module:function" (see `sparsebench.models.Model`).
+    """
+
+    name: str
+    summary: str
+    trainer: Callable[[str], SparseTrainer[Any]]
+    packages: tuple[str, ...] = ()
+    extra: str = ""
+    numerics: int = 1
+    builders: Mapping[str, str] = field(default_factory=dict[str, str])

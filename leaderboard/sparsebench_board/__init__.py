@@ -1,0 +1,1 @@
+"""The leaderboard: records to rows, statistics and tables; records to MLflow."""

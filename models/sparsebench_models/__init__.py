@@ -1,0 +1,1 @@
+"""First-party model specifications, and their builders for each framework."""
