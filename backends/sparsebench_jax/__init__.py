@@ -1,1 +1,22 @@
-"""A SparseTrainer."""
+"""SparseTrainer on JAX (Flax NNX, optax). Importing this package does not import jax; asking for a trainer does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sparsebench.trainer import Backend, SparseTrainer
+
+
+def _trainer(device: str) -> SparseTrainer[Any]:
+    from sparsebench_jax.trainer import JaxTrainer
+
+    return JaxTrainer(device)
+
+
+backend = Backend(
+    name="jax",
+    summary="JAX with Flax NNX; a segment is one compiled loop with donated buffers",
+    trainer=_trainer,
+    packages=("jax", "flax", "optax"),
+    extra="jax",
+)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+
 from sparsebench.layers import Layer, linear
 from sparsebench.models import Input, Model
 

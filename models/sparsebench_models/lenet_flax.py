@@ -2,8 +2,8 @@
 
 import jax
 from flax import nnx
-from sparsebench.models import Input
 
+from sparsebench.models import Input
 from sparsebench_models.lenet import layers
 
 

@@ -1,0 +1,172 @@
+"""The trainer: everything between two events is one compiled loop over donated buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsebench.data.feed import Feed
+from sparsebench.data.source import Dataset, Split, normalised
+from sparsebench.errors import UserError
+from sparsebench.masks import Counts, Masks
+from sparsebench.method import Event, Method
+from sparsebench.models import Arrays
+from sparsebench.trainer import Metrics, Report, Tally, Task
+from sparsebench_jax import layout, optimizers, rewiring
+from sparsebench_jax.optimizers import Parameters
+from sparsebench_jax.program import CHUNK, Program, compile, masked
+
+Data = tuple[jax.Array, jax.Array]
+
+
+@dataclass(frozen=True)
+class JaxState:
+    """A pytree in the middle of a run. `parameters` and `masks` are named after the weight, in Flax's axis order."""
+
+    task: Task
+    parameters: Parameters
+    rest: Any
+    optimizer: Any
+    masks: Parameters
+
+
+class JaxTrainer:
+    """SparseTrainer on JAX; `optimizer` builds one from a recipe."""
+
+    def __init__(self, device: str = "cpu", optimizer: optimizers.Build = optimizers.build) -> None:
+        self.device = _device(device)
+        self.optimizer = optimizer
+        self._programs: dict[Any, Program] = {}
+        self._data: dict[str, dict[str, Data]] = {}
+        self._rewire: rewiring.Rewire = rewiring.on_host if self.device.platform == "cpu" else rewiring.on_device
+
+    def supports(self, task: Task, method: Method) -> str | None:
+        """Every method runs here, on any task whose model has a Flax builder."""
+        return None
+
+    def init(self, task: Task, weights: Arrays, masks: Masks) -> JaxState:
+        """These weights in Flax's layout, masked; the optimizer's and the module's other state fresh."""
+        program = self._program(task)
+        parameters = {name: self._put(layout.flax(weights[name])) for name in program.names.values()}
+        placed = {f"{name}.weight": self._put(layout.flax(mask)) for name, mask in masks.items()}
+        parameters = masked(parameters, placed)
+        rest = jax.tree.map(jnp.copy, program.rest)
+        return JaxState(task, parameters, rest, program.optimizer.transformation.init(parameters), placed)
+
+    def train(self, state: JaxState, method: Method, feed: Feed, start: int, stop: int) -> tuple[JaxState, Tally]:
+        """One optimizer step for each batch start … stop − 1."""
+        program, data = self._program(state.task), self._split(state.task.dataset, "train")
+        carry = (state.parameters, state.rest, state.optimizer)
+        losses = [jnp.zeros(0, jnp.float32)]
+        for first in range(start, stop, CHUNK):
+            last = min(first + CHUNK, stop)
+            batches = _padded(feed.indices(first, last))
+            rates = _padded(state.task.rates(first, last).astype(np.float32))
+            *carry, loss = program.segment(*carry, state.masks, data, batches, rates, last - first)
+            losses.append(loss[: last - first])
+        return JaxState(state.task, *carry, state.masks), Tally(np.concatenate(jax.device_get(losses)))
+
+    def update(
+        self, state: JaxState, method: Method, event: Event, budget: Mapping[str, Counts], feed: Feed
+    ) -> tuple[JaxState, Report]:
+        """New masks; the dense gradient, where needed, is that of batch `event.iteration` in training mode."""
+        program = self._program(state.task)
+        loss, rest, gradients = None, state.rest, None
+        if method.needs_gradient:
+            batch = feed.indices(event.iteration, event.iteration + 1)[0]
+            data = self._split(state.task.dataset, "train")
+            loss, rest, gradients = program.gradient(state.parameters, rest, state.masks, data, batch)
+        layers = [layer for layer in state.task.layers if f"{layer.name}.weight" in state.masks]
+        new, changes = self._rewire(method, layers, feed.seed, event, budget, state.parameters, gradients, state.masks)
+        parameters, optimizer = program.adopt(state.parameters, state.optimizer, state.masks, new)
+        report = Report(None if loss is None else float(loss), changes)
+        return JaxState(state.task, parameters, rest, optimizer, new), report
+
+    def evaluate(self, state: JaxState, split: Literal["train", "test"]) -> Metrics:
+        """Accuracy and mean cross-entropy over the split, in evaluation mode."""
+        data = self._split(state.task.dataset, split)
+        correct, loss = self._program(state.task).evaluate(state.parameters, state.rest, data)
+        return Metrics(int(correct) / len(data[1]), float(loss))
+
+    def weights(self, state: JaxState) -> dict[str, NDArray[np.float32]]:
+        """All parameters, copied to the host, in canonical layout."""
+        return {name: _host(value.astype(jnp.float32)) for name, value in state.parameters.items()}
+
+    def masks(self, state: JaxState) -> Masks:
+        """All masks, copied to the host, in canonical layout."""
+        return {name.removesuffix(".weight"): _host(mask) for name, mask in state.masks.items()}
+
+    def snapshot(self, state: JaxState) -> dict[str, NDArray[Any]]:
+        """Parameters and masks in canonical layout; the module's and optimizer's other leaves in tree order."""
+        arrays = {f"parameter/{name}": _host(value) for name, value in state.parameters.items()}
+        arrays |= {f"mask/{name}": _host(mask) for name, mask in state.masks.items()}
+        arrays |= {f"rest/{i}": np.array(leaf) for i, leaf in enumerate(jax.tree.leaves(state.rest))}
+        return arrays | {f"optimizer/{i}": np.array(leaf) for i, leaf in enumerate(jax.tree.leaves(state.optimizer))}
+
+    def restore(self, task: Task, arrays: Mapping[str, NDArray[Any]]) -> JaxState:
+        """A fresh state, filled from a snapshot."""
+        program = self._program(task)
+        named = {
+            kind: {
+                name.removeprefix(kind): self._put(layout.flax(value))
+                for name, value in arrays.items()
+                if name.startswith(kind)
+            }
+            for kind in ("parameter/", "mask/")
+        }
+        optimizer = program.optimizer.transformation.init(named["parameter/"])
+        return JaxState(
+            task,
+            named["parameter/"],
+            self._filled(program.rest, "rest", arrays),
+            self._filled(optimizer, "optimizer", arrays),
+            named["mask/"],
+        )
+
+    def _filled(self, tree: Any, kind: str, arrays: Mapping[str, NDArray[Any]]) -> Any:
+        leaves, structure = jax.tree.flatten(tree)
+        return jax.tree.unflatten(structure, [self._put(arrays[f"{kind}/{i}"]) for i in range(len(leaves))])
+
+    def _program(self, task: Task) -> Program:
+        key = (task.model.name, task.input, task.recipe)
+        if key not in self._programs:
+            self._programs[key] = compile(task, self.optimizer(task.recipe))
+        return self._programs[key]
+
+    def _put(self, array: NDArray[Any]) -> jax.Array:
+        """A copy of its own on the device: a donated buffer must not be the host's memory."""
+        return jnp.array(array, copy=True, device=self.device)
+
+    def _split(self, dataset: Dataset, split: Literal["train", "test"]) -> Data:
+        """Normalised images and labels on the device, made once for each data set."""
+        if dataset.fingerprint not in self._data:
+            self._data[dataset.fingerprint] = {
+                "train": self._arrays(dataset.train, dataset.table),
+                "test": self._arrays(dataset.test, dataset.table),
+            }
+        return self._data[dataset.fingerprint][split]
+
+    def _arrays(self, split: Split, table: NDArray[np.float32]) -> Data:
+        return self._put(normalised(split, table)), self._put(split.labels)
+
+
+def _padded(array: NDArray[Any]) -> NDArray[Any]:
+    """`array` with rows of zeros up to the room of one compiled loop."""
+    return np.concatenate([array, np.zeros((CHUNK - len(array), *array.shape[1:]), array.dtype)])
+
+
+def _host(array: jax.Array) -> NDArray[Any]:
+    return np.ascontiguousarray(layout.canonical(np.array(array)))
+
+
+def _device(name: str) -> jax.Device:
+    try:
+        return jax.devices(name)[0]
+    except RuntimeError as error:
+        raise UserError(f"device {name!r} was asked for, but jax sees none: use --device cpu") from error

@@ -1,0 +1,138 @@
+"""The trainer: plain eager PyTorch steps, with one multiply for the masks after each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from sparsebench.data.feed import Feed
+from sparsebench.data.source import Dataset, Split, normalised
+from sparsebench.errors import UserError
+from sparsebench.masks import Counts, Masks
+from sparsebench.method import Event, Method
+from sparsebench.models import Arrays, builder
+from sparsebench.trainer import Metrics, Report, Tally, Task
+from sparsebench_torch import optimizers
+from sparsebench_torch.rewiring import update_masks
+from sparsebench_torch.state import TorchState, fill, load_weights, make, masks_to, snapshot
+
+EVALUATION_BATCH = 1000
+
+
+class TorchTrainer:
+    """SparseTrainer on PyTorch; `optimizer` builds one from a module and a recipe."""
+
+    def __init__(self, device: str = "cpu", optimizer: optimizers.Build = optimizers.build) -> None:
+        self.device = _device(device)
+        self.optimizer = optimizer
+        self._data: dict[str, dict[str, tuple[Tensor, Tensor]]] = {}
+
+    def supports(self, task: Task, method: Method) -> str | None:
+        """Every method runs here, on any task whose model has a torch builder."""
+        return None
+
+    def init(self, task: Task, weights: Arrays, masks: Masks) -> TorchState:
+        """A fresh module with these weights, masked."""
+        module = self._module(task)
+        load_weights(module, weights)
+        return make(task, module, self.optimizer(module, task.recipe), masks_to(self.device, masks))
+
+    def train(self, state: TorchState, method: Method, feed: Feed, start: int, stop: int) -> tuple[TorchState, Tally]:
+        """One optimizer step for each batch start … stop − 1."""
+        images, labels = self._split(state.task.dataset, "train")
+        batches = torch.from_numpy(feed.indices(start, stop)).to(self.device)
+        losses = torch.empty(stop - start, device=self.device)
+        couples = type(state.optimizer) not in optimizers.ELEMENTWISE
+        state.module.train()
+        for j, rate in enumerate(state.task.rates(start, stop).tolist()):
+            losses[j] = _gradient(state, images[batches[j]], labels[batches[j]])
+            if couples:
+                state.mask_gradients()
+            optimizers.set_rate(state.optimizer, rate)
+            state.optimizer.step()
+            state.apply_masks()
+        return state, Tally(losses.cpu().numpy())
+
+    def update(
+        self, state: TorchState, method: Method, event: Event, budget: Mapping[str, Counts], feed: Feed
+    ) -> tuple[TorchState, Report]:
+        """New masks; the dense gradient, where needed, is that of batch `event.iteration` in training mode."""
+        loss = None
+        state.optimizer.zero_grad(set_to_none=True)
+        if method.needs_gradient:
+            images, labels = self._split(state.task.dataset, "train")
+            batch = torch.from_numpy(feed.indices(event.iteration, event.iteration + 1)[0]).to(self.device)
+            state.module.train()
+            loss = float(_gradient(state, images[batch], labels[batch]))
+        changes = update_masks(state, method, feed.seed, event, budget)
+        state.optimizer.zero_grad(set_to_none=True)
+        return state, Report(loss, changes)
+
+    @torch.no_grad()
+    def evaluate(self, state: TorchState, split: Literal["train", "test"]) -> Metrics:
+        """Accuracy and mean cross-entropy over the split, in evaluation mode."""
+        images, labels = self._split(state.task.dataset, split)
+        state.module.eval()
+        correct, loss = 0, 0.0
+        for x, y in zip(images.split(EVALUATION_BATCH), labels.split(EVALUATION_BATCH), strict=True):
+            logits = state.module(x)
+            correct += int((logits.argmax(1) == y).sum())
+            loss += float(cross_entropy(logits.float(), y, reduction="sum"))
+        return Metrics(correct / len(labels), loss / len(labels))
+
+    def weights(self, state: TorchState) -> dict[str, NDArray[np.float32]]:
+        """All parameters, copied to the host."""
+        return {
+            name: parameter.detach().float().cpu().numpy().copy() for name, parameter in state.module.named_parameters()
+        }
+
+    def masks(self, state: TorchState) -> Masks:
+        """All masks, copied to the host."""
+        return {name: mask.cpu().numpy().copy() for name, mask in state.masks.items()}
+
+    def snapshot(self, state: TorchState) -> dict[str, NDArray[Any]]:
+        """Module, masks and optimizer."""
+        return snapshot(state)
+
+    def restore(self, task: Task, arrays: Mapping[str, NDArray[Any]]) -> TorchState:
+        """A fresh module and optimizer, filled from a snapshot."""
+        module = self._module(task)
+        optimizer = self.optimizer(module, task.recipe)
+        return make(task, module, optimizer, fill(module, optimizer, arrays))
+
+    def _module(self, task: Task) -> nn.Module:
+        return builder(task.model, "torch")(task.input).to(self.device)
+
+    def _split(self, dataset: Dataset, split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
+        """Normalised images and int64 labels on the device, made once for each data set."""
+        if dataset.fingerprint not in self._data:
+            self._data[dataset.fingerprint] = {
+                "train": self._tensors(dataset.train, dataset.table),
+                "test": self._tensors(dataset.test, dataset.table),
+            }
+        return self._data[dataset.fingerprint][split]
+
+    def _tensors(self, split: Split, table: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
+        images = torch.from_numpy(normalised(split, table)).to(self.device)
+        return images, torch.from_numpy(split.labels.astype(np.int64)).to(self.device)
+
+
+def _gradient(state: TorchState, images: Tensor, labels: Tensor) -> Tensor:
+    """Forward and backward of one batch; leaves the gradients on the parameters and returns the loss."""
+    state.optimizer.zero_grad(set_to_none=True)
+    logits = state.module(images)
+    loss = cross_entropy(logits.float(), labels, label_smoothing=state.task.recipe.label_smoothing)
+    loss.backward()
+    return loss.detach()
+
+
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device 'cuda' was asked for, but torch sees no CUDA device: use --device cpu")
+    return torch.device(name)
