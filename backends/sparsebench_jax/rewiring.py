@@ -13,9 +13,8 @@ import numpy as np
 from sparsebench import noise
 from sparsebench.errors import NonFiniteScoreError
 from sparsebench.layers import Layer
-from sparsebench.masks import Counts, host_noise, rewire, rewire_on_host
+from sparsebench.masks import Change, Counts, change, host_noise, rewire, rewire_on_host
 from sparsebench.method import Event, Method, Signals
-from sparsebench.trainer import Change
 from sparsebench_jax import layout
 from sparsebench_jax.optimizers import Parameters
 
@@ -43,8 +42,7 @@ def on_host(
         key = noise.key(seed, event.iteration, layer.name)
         signals = Signals(_float32(parameters[name]), gradient, old, host_noise(layer, key))
         mask = rewire_on_host(method, layer, signals, budget[layer.name])
-        active, joined = int(np.count_nonzero(mask)), int(np.count_nonzero(mask & ~old))
-        changes[layer.name] = Change(active, joined, int(np.count_nonzero(old)) - (active - joined))
+        changes[layer.name] = change(old, mask)
         new[name] = jnp.asarray(layout.flax(mask))
     return new, changes
 

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from sparsebench import noise
 from sparsebench.errors import NonFiniteScoreError
 from sparsebench.layers import Layer
-from sparsebench.masks import Counts, host_noise, rewire, rewire_on_host
+from sparsebench.masks import Change, Counts, change, host_noise, rewire, rewire_on_host
 from sparsebench.method import Event, Method, Signals
-from sparsebench.trainer import Change
 from sparsebench_torch import optimizers
 from sparsebench_torch.state import TorchState
 
@@ -61,5 +60,4 @@ def _adopt(state: TorchState, index: int, name: str, new: Tensor) -> Change:
     state.masks[name] = new
     state.multipliers[index].copy_(new)
     weight.mul_(state.multipliers[index])
-    active, joined = int(new.count_nonzero()), int(grown.count_nonzero())
-    return Change(active, joined, int(old.count_nonzero()) - (active - joined))
+    return change(old.cpu().numpy(), new.cpu().numpy())

@@ -21,14 +21,12 @@ class Recipe(Settings):
 
     optimizer: Annotated[Literal["sgd", "adam", "adamw"], Field(description="update rule")] = "sgd"
     learning_rate: Annotated[float, Field(gt=0, description="peak learning rate")] = 0.1
-    schedule: Annotated[
-        Literal["cosine", "constant"], Field(description="learning rate over the run, per step")
-    ] = "cosine"
+    schedule: Annotated[Literal["cosine", "constant"], Field(description="learning rate over the run, per step")] = (
+        "cosine"
+    )
     momentum: Annotated[float, Field(ge=0, lt=1, description="momentum of sgd")] = 0.9
     nesterov: Annotated[bool, Field(description="Nesterov momentum, without dampening")] = False
-    weight_decay: Annotated[
-        float, Field(ge=0, description="L2 on kernels only; decoupled for adamw")
-    ] = 0.0
+    weight_decay: Annotated[float, Field(ge=0, description="L2 on kernels only; decoupled for adamw")] = 0.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1, description="mass spread over all classes")] = 0.0
     batch_size: Annotated[Positive, Field(description="samples per step")] = 128
     steps: Annotated[Positive | None, Field(description="length in steps")] = None
@@ -50,9 +48,7 @@ class Updates(Settings):
     alpha: Annotated[Share | None, Field(description="drop fraction of the first update")] = None
     begin: Annotated[Share | None, Field(description="first update, as a share of the run")] = None
     end: Annotated[Share | None, Field(description="end of updates, as a share of the run")] = None
-    anneal: Annotated[
-        Literal["cosine", "constant"] | None, Field(description="drop fraction over the run")
-    ] = None
+    anneal: Annotated[Literal["cosine", "constant"] | None, Field(description="drop fraction over the run")] = None
 
 
 class RunConfig(Settings):

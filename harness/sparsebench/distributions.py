@@ -64,14 +64,10 @@ def _proportional(layers: Sequence[Layer], sparsity: float, ratio: Callable[[Lay
     else:
         scale = math.inf
     saturated = {layer.name for layer in dense}
-    return {
-        layer.name: 0.0 if layer.name in saturated else 1.0 - min(1.0, scale * ratio(layer)) for layer in layers
-    }
+    return {layer.name: 0.0 if layer.name in saturated else 1.0 - min(1.0, scale * ratio(layer)) for layer in layers}
 
 
-def _epsilon(
-    free: Sequence[Layer], dense: Sequence[Layer], sparsity: float, ratio: Callable[[Layer], float]
-) -> float:
+def _epsilon(free: Sequence[Layer], dense: Sequence[Layer], sparsity: float, ratio: Callable[[Layer], float]) -> float:
     budget = sum(active(layer.size, sparsity) for layer in free)
     overdraft = sum(math.floor(sparsity * layer.size) for layer in dense)
     return (budget - overdraft) / sum(ratio(layer) * layer.size for layer in free)

@@ -37,6 +37,15 @@ class Counts:
         return self.kept + self.grown
 
 
+@dataclass(frozen=True)
+class Change:
+    """What one update did to one layer; `grown` counts connections that are active now and were not before."""
+
+    active: int
+    grown: int
+    dropped: int
+
+
 def plan(layer: Layer, sparsity: float, share: float, now: int, drop_fraction: float) -> Counts:
     """Drop n = trunc(f · active) entries, or more if fewer may stay, then fill up to N − ⌊share·s·N⌋."""
     target = active(layer.size, share * sparsity)
@@ -49,9 +58,7 @@ def budget(
 ) -> dict[str, Counts]:
     """The plan of every layer for one event; `now` are the active counts before it."""
     return {
-        layer.name: plan(
-            layer, sparsities[layer.name], event.sparsity_share, now[layer.name], event.drop_fraction
-        )
+        layer.name: plan(layer, sparsities[layer.name], event.sparsity_share, now[layer.name], event.drop_fraction)
         for layer in layers
     }
 
@@ -79,6 +86,12 @@ def rewire_on_host(method: Method, layer: Layer, signals: Signals, counts: Count
     return keep | _select(method.grow, method, layer, replace(signals, role="grow"), counts.grown, ~keep)
 
 
+def change(old: Mask, new: Mask) -> Change:
+    """What going from one mask to the other did."""
+    before, after, grown = (int(np.count_nonzero(mask)) for mask in (old, new, new & ~old))
+    return Change(after, grown, before - (after - grown))
+
+
 def first_masks(
     method: Method, layers: Sequence[Layer], sparsities: Mapping[str, float], weights: Weights, seed: int
 ) -> Masks:
@@ -91,9 +104,7 @@ def first_masks(
     }
 
 
-def _first_mask(
-    method: Method, layer: Layer, sparsity: float, weight: NDArray[np.float32], seed: int
-) -> Mask:
+def _first_mask(method: Method, layer: Layer, sparsity: float, weight: NDArray[np.float32], seed: int) -> Mask:
     everywhere = np.ones(layer.shape, np.bool_)
     count = active(layer.size, method.initial_share * sparsity)
     if count == layer.size:
@@ -107,9 +118,7 @@ def host_noise(layer: Layer, key: noise.Key) -> Callable[[str], Any]:
     return lambda purpose: noise.uniform(np, noise.stream(key, purpose), layer.shape)
 
 
-def _select(
-    score: Score, method: Method, layer: Layer, signals: Signals, count: int, among: Mask
-) -> Mask:
+def _select(score: Score, method: Method, layer: Layer, signals: Signals, count: int, among: Mask) -> Mask:
     values = score(np, layer, signals)
     if not selection.finite(np, values):
         raise NonFiniteScoreError(layer.name, signals.role)

@@ -25,7 +25,7 @@ class Input:
     classes: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """A model's specification.
 

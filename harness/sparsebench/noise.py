@@ -7,6 +7,7 @@ the sign, so each shift is followed by a mask that clears what the sign brought 
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,9 @@ def _words(text: str) -> tuple[int, int]:
     return low, high
 
 
-def uniform(xp: Any, key: Key, shape: tuple[int, ...]) -> Any:
+def uniform(xp: Any, key: Key, shape: tuple[int, ...], device: Any = None) -> Any:
     """Float32 scores in [0, 1), multiples of 2⁻²⁴; entry j depends on the key and canonical flat index j only."""
-    index = xp.arange(int(np.prod(shape)), dtype=xp.int32)
+    index = xp.arange(math.prod(shape), dtype=xp.int32, device=device)
     bits = _mix(_mix(index ^ key[0]) + key[1])
     fraction = xp.astype((bits >> 8) & 0x00FFFFFF, xp.float32) * 2.0**-24
     return xp.reshape(fraction, shape)

@@ -109,7 +109,10 @@ def write(
         for name, document in documents.items():
             (aside / f"{name}.json").write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
         (aside / "events.jsonl").write_text("".join(json.dumps(event, allow_nan=False) + "\n" for event in events))
-        save_file({name: np.ascontiguousarray(array) for name, array in weights.items()}, aside / "weights.safetensors")
+        save_file(
+            {name: np.ascontiguousarray(array) for name, array in weights.items()},
+            aside / "weights.safetensors",
+        )
         save_file(packed(masks), aside / "masks.safetensors", {"shapes": json.dumps(_shapes(masks))})
         aside.chmod(0o755)
         _flush(aside)

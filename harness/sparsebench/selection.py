@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 Bits = NDArray[np.int32]
 Mask = NDArray[np.bool_]
+Places = NDArray[np.intp]
 
 TINY = 2.0**-126
 """Magnitudes below the smallest normal float32 count as 0: XLA on CPU flushes them."""
 LOWEST = -(2**31)
+ZERO = 0x007FFFFF  # the bits below those of the smallest normal float32: they all rank as 0
 SAMPLE = 8192
 
 
@@ -64,18 +66,19 @@ def _bisect(xp: Any, keys: Any, count: Any) -> Any:
 
 
 def _top_host(score: NDArray[np.float32], count: int, among: Mask) -> Mask:
-    """Works in the memory order of `among`, so that a transposed view (a Flax kernel) is never copied."""
+    """Works in the memory order of `among`, so that a transposed view (a Flax kernel) is never copied.
+
+    Full passes are few and vectorised; all else happens on the pool, the few entries that can be chosen.
+    """
     order = memory_order(among)
     candidates = _flat(among, order)
-    keys = _keys(_flat(score, order))
-    eligible = int(np.count_nonzero(candidates))
-    if eligible * 2 < candidates.size:
-        where = np.flatnonzero(candidates)
-        chosen = np.zeros(candidates.size, np.bool_)
-        chosen[where[_choose(keys[where], count, where, among.shape, order)]] = True
-    else:
-        keys[~candidates] = LOWEST
-        chosen = _choose(keys, count, None, among.shape, order)
+    bits = _flat(score, order).view(np.int32)
+    zero = ZERO
+    if bits.size and bits.min() < 0:  # a sign bit somewhere: neither magnitudes nor noise, the usual scores
+        bits, zero = _ordered(bits.view(np.float32)), LOWEST
+    pool = _pool(bits, count, candidates, zero)
+    chosen = np.zeros(candidates.size, np.bool_)
+    chosen[pool[_choose(np.maximum(bits[pool], zero), count, pool, among.shape, order)]] = True
     stored = chosen.reshape([among.shape[axis] for axis in order])
     return stored.transpose(np.argsort(order))
 
@@ -89,19 +92,41 @@ def _flat(array: NDArray[Any], order: tuple[int, ...]) -> NDArray[Any]:
     return array.transpose(order).reshape(-1)
 
 
-def _keys(score: NDArray[np.float32]) -> Bits:
-    """Int32 keys in the order of the scores, all |x| < 2⁻¹²⁶ equal; a fresh array."""
-    bits = score.view(np.int32)
-    if bits.size and bits.min() >= 0:  # no sign bit anywhere: magnitudes and noise, the usual case
-        return np.maximum(bits, np.int32(0x007FFFFF))
+def _ordered(score: NDArray[np.float32]) -> Bits:
+    """Signed integers in the order of the scores; all |x| < 2⁻¹²⁶ are 0."""
     bits = np.where(np.abs(score) < TINY, np.float32(0), score).view(np.int32)
     return bits ^ ((bits >> 31) & 0x7FFFFFFF)
 
 
-def _choose(
-    keys: Bits, count: int, where: NDArray[np.intp] | None, shape: tuple[int, ...], order: tuple[int, ...]
-) -> Mask:
-    """Mask over `keys` of the `count` highest; `where` are their places in memory (all, in order, if None)."""
+def _pool(bits: Bits, count: int, candidates: Mask, zero: int) -> Places:
+    """Ascending places of candidates that are sure to hold the `count` highest keys, and usually little else.
+
+    A sample puts a floor just below the `count`-th key; where it missed, or most entries are no candidates
+    anyway, the pool is all candidates.
+    """
+    eligible = int(np.count_nonzero(candidates))
+    if eligible * 2 > candidates.size:
+        stride = max(1, bits.size // SAMPLE)
+        floor = _floor(np.maximum(bits[::stride][candidates[::stride]], zero), count / eligible)
+        if floor > zero:
+            reaching = np.flatnonzero(bits >= floor)
+            reaching = reaching[candidates[reaching]]
+            if reaching.size >= count:
+                return reaching
+    return np.flatnonzero(candidates)
+
+
+def _floor(sample: Bits, share: float) -> int:
+    """A key that more than `share` of all keys reach, four standard errors on the safe side; LOWEST if unsure."""
+    if not sample.size:
+        return LOWEST
+    slack = 4 * (share * (1 - share) / sample.size) ** 0.5 + 2 / sample.size
+    rank = int((share + slack) * sample.size)
+    return int(np.sort(sample)[-1 - rank]) if rank < sample.size else LOWEST
+
+
+def _choose(keys: Bits, count: int, pool: Places, shape: tuple[int, ...], order: tuple[int, ...]) -> Mask:
+    """Mask over the pool of the `count` highest keys."""
     if count == 0:
         return np.zeros(keys.size, np.bool_)
     threshold, reached, above = _kth_largest(keys, count)
@@ -109,47 +134,29 @@ def _choose(
         return keys >= threshold
     chosen = keys > threshold
     ties = np.flatnonzero(keys == threshold)
-    chosen[_lowest(ties, count - above, where, shape, order)] = True
+    chosen[_lowest(ties, count - above, pool, shape, order)] = True
     return chosen
 
 
-def _lowest(
-    ties: NDArray[np.intp],
-    room: int,
-    where: NDArray[np.intp] | None,
-    shape: tuple[int, ...],
-    order: tuple[int, ...],
-) -> NDArray[np.intp]:
+def _lowest(ties: Places, room: int, pool: Places, shape: tuple[int, ...], order: tuple[int, ...]) -> Places:
     """The `room` ties with the lowest canonical flat index."""
     if order == tuple(range(len(order))):
         return ties[:room]
-    places = ties if where is None else where[ties]
-    stored = np.unravel_index(places, [shape[axis] for axis in order])
+    stored = np.unravel_index(pool[ties], [shape[axis] for axis in order])
     canonical = np.ravel_multi_index([stored[order.index(axis)] for axis in range(len(shape))], shape)
     return ties[np.argsort(canonical)[:room]]
 
 
 def _kth_largest(keys: Bits, count: int) -> tuple[int, int, int]:
     """(the `count`-th largest key, how many keys reach it, how many exceed it)."""
-    pool, floor = _bracket(keys, count)
-    above = pool[pool > floor]
-    if above.size < count:
-        return floor, pool.size, above.size
-    return _kth_by_bits(above, count)
-
-
-def _bracket(keys: Bits, count: int) -> tuple[Bits, int]:
-    """Keys at or above a floor that a sample puts just below the `count`-th largest; all keys if it missed."""
-    sample = np.sort(keys[:: max(1, keys.size // SAMPLE)])
-    share = count / keys.size
-    slack = 4 * (share * (1 - share) / sample.size) ** 0.5 + 2 / sample.size
-    rank = int((share + slack) * sample.size)
-    if rank < sample.size:
-        floor = int(sample[sample.size - 1 - rank])
-        pool = keys[keys >= floor]
-        if pool.size >= count:
-            return pool, floor
-    return keys, int(keys.min())
+    floor = max(_floor(keys[:: max(1, keys.size // SAMPLE)], count / keys.size), int(keys.min()))
+    above = keys[keys > floor]
+    if above.size >= count:
+        return _kth_by_bits(above, count)
+    reached = int(np.count_nonzero(keys >= floor))
+    if reached >= count:
+        return floor, reached, above.size
+    return _kth_by_bits(keys, count)
 
 
 def _kth_by_bits(keys: Bits, count: int) -> tuple[int, int, int]:
@@ -157,15 +164,15 @@ def _kth_by_bits(keys: Bits, count: int) -> tuple[int, int, int]:
     upper = keys >> 16
     base = int(upper.min())
     bucket, above = _bucket(np.bincount(upper - base), count)
-    lower = keys[upper == bucket + base] & 0xFFFF
-    histogram = np.bincount(lower)
+    histogram = np.bincount(keys[upper == bucket + base] & 0xFFFF)
     low, inside = _bucket(histogram, count - above)
     exceeding = above + inside
     return ((bucket + base) << 16) + low, exceeding + int(histogram[low]), exceeding
 
 
-def _bucket(histogram: NDArray[np.intp], count: int) -> tuple[int, int]:
+def _bucket(histogram: Places, count: int) -> tuple[int, int]:
     """The bucket that holds the `count`-th largest, and how many lie in higher ones."""
     reaching = np.cumsum(histogram[::-1])
     place = int(np.searchsorted(reaching, count))
-    return histogram.size - 1 - place, int(reaching[place] - histogram[histogram.size - 1 - place])
+    bucket = histogram.size - 1 - place
+    return bucket, int(reaching[place] - histogram[bucket])

@@ -17,7 +17,7 @@ from sparsebench.config import Recipe
 from sparsebench.data.feed import Feed
 from sparsebench.data.source import Dataset
 from sparsebench.layers import Layer
-from sparsebench.masks import Counts, Masks
+from sparsebench.masks import Change, Counts, Masks
 from sparsebench.method import Event, Method
 from sparsebench.models import Arrays, Input, Model
 from sparsebench.schedules import RATES
@@ -59,15 +59,6 @@ class Tally:
     """What a segment reports: the training loss of each of its iterations, float32 (stop − start,)."""
 
     losses: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Change:
-    """What one update did to one layer; `grown` counts connections that are active now and were not before."""
-
-    active: int
-    grown: int
-    dropped: int
 
 
 @dataclass(frozen=True)
@@ -139,7 +130,7 @@ class SparseTrainer(Protocol[State]):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Backend:
     """A backend plugin: `trainer(device)` imports the framework and returns a `SparseTrainer`.
 

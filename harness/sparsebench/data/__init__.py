@@ -1,0 +1,1 @@
+"""First-party data sets: each a `Source`, read without executing anything."""
