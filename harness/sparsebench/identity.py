@@ -1,0 +1,33 @@
+"""What makes two runs the same run: the resolved settings, the data, and the numerics versions of the parts.
+
+Commit, library versions, device and paths are recorded elsewhere, not hashed. Only settings that differ from the
+schema's defaults enter the hash, so that a new setting does not rename old runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from sparsebench.config import RunConfig
+from sparsebench.records import SCHEMA
+
+RECIPE_NUMERICS = 1
+"""Raised whenever the meaning of a recipe changes results."""
+
+
+def document(config: RunConfig, fingerprint: str, method: int, model: int, backend: int) -> dict[str, Any]:
+    """The record's `config.json`: the run's id and everything it hashes."""
+    numerics = {"method": method, "model": model, "backend": backend, "recipe": RECIPE_NUMERICS}
+    facts = {"schema": SCHEMA, "data": fingerprint, "numerics": numerics}
+    settings = config.model_dump(mode="json", exclude_defaults=True)
+    return {**facts, "id": _id(config, facts | {"settings": settings}), "config": config.model_dump(mode="json")}
+
+
+def _id(config: RunConfig, hashed: dict[str, Any]) -> str:
+    """A folder name a person can find, made unique by the hash."""
+    digest = hashlib.blake2b(json.dumps(hashed, sort_keys=True).encode(), digest_size=6).hexdigest()
+    parts = (config.dataset, config.model, config.method, f"{config.sparsity:g}", config.backend, f"seed{config.seed}")
+    return "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", part) for part in (*parts, digest))

@@ -1,0 +1,61 @@
+"""What a run executed, in FLOPs, per layer and kind, each at the density of its iteration.
+
+Convention `plain`: 2 FLOPs per multiply-add, convolution and fully connected layers only, true output sizes. A
+training step costs a forward pass, the gradient of the activations and the gradient of the weights, each at the
+layer's density; an update that takes a dense gradient pays the dense price for the last. Counts are exact integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sparsebench.layers import Layer
+
+Active = Mapping[str, int]
+KINDS = ("forward", "activation_gradient", "weight_gradient")
+
+
+def forward(layers: Sequence[Layer], active: Active) -> int:
+    """FLOPs of one sample's forward pass with these active counts: Σ 2 · macs · active / size."""
+    return sum(_flops(layer, active[layer.name]) for layer in layers)
+
+
+def dense(layers: Sequence[Layer]) -> int:
+    """FLOPs of one sample's forward pass with every connection active."""
+    return sum(2 * layer.macs for layer in layers)
+
+
+def _flops(layer: Layer, active: int) -> int:
+    return 2 * (layer.macs // layer.size) * active
+
+
+@dataclass
+class Ledger:
+    """The running account of one run on `batch` samples a step."""
+
+    layers: Sequence[Layer]
+    batch: int
+    executed: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
+
+    def __post_init__(self) -> None:
+        self.executed = {layer.name: dict.fromkeys(KINDS, 0) for layer in self.layers}
+
+    def steps(self, count: int, active: Active) -> None:
+        """Enter `count` optimizer steps: 3 f_S each."""
+        self._enter(count, active, active)
+
+    def dense_gradient(self, active: Active) -> None:
+        """Enter one pass that takes the dense gradient of the weights and no step: 2 f_S + f_D."""
+        self._enter(1, active, {layer.name: layer.size for layer in self.layers})
+
+    def _enter(self, count: int, active: Active, weight_gradient: Active) -> None:
+        for layer in self.layers:
+            row, sparse = self.executed[layer.name], _flops(layer, active[layer.name])
+            row["forward"] += count * self.batch * sparse
+            row["activation_gradient"] += count * self.batch * sparse
+            row["weight_gradient"] += count * self.batch * _flops(layer, weight_gradient[layer.name])
+
+    def totals(self) -> dict[str, int]:
+        """FLOPs of the run so far, by kind."""
+        return {kind: sum(row[kind] for row in self.executed.values()) for kind in KINDS}

@@ -1,0 +1,106 @@
+"""From settings to a run that can start: names looked up, data loaded, numbers resolved, mistakes refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sparsebench import distributions, identity, plugins
+from sparsebench.config import Recipe, RunConfig, Updates
+from sparsebench.data.source import Dataset, Source
+from sparsebench.errors import UserError
+from sparsebench.method import Method
+from sparsebench.models import Model
+from sparsebench.trainer import Backend, Task
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A run ready to start. `identity` is the record's `config.json`; `sparsities` the plan of each layer."""
+
+    config: RunConfig
+    identity: Mapping[str, Any]
+    task: Task
+    method: Method
+    backend: Backend
+    sparsities: Mapping[str, float]
+
+    @property
+    def id(self) -> str:
+        """The name of the run and of its record's folder."""
+        return self.identity["id"]
+
+
+def prepare(config: RunConfig, data: Path | None = None) -> Prepared:
+    """Resolve one run; data sets are loaded once per process, from the folder `data` if it is given.
+
+    Raises:
+        UserError: a name is unknown, a data set is not there or damaged, or the schedule makes no sense.
+    """
+    method = plugins.load("methods", config.method)
+    model = plugins.load("models", config.model)
+    backend = plugins.load("backends", config.backend)
+    dataset = load_dataset(config.dataset, data)
+    config, method = _resolved(config, method, dataset)
+    steps = config.recipe.steps or 0
+    task = Task(model, dataset, config.recipe, steps)
+    _check_schedule(method, steps)
+    plan = distributions.DISTRIBUTIONS[config.distribution](task.layers, config.sparsity)
+    return Prepared(config, _document(config, method, model, backend, dataset), task, method, backend, plan)
+
+
+@cache
+def load_dataset(name: str, data: Path | None) -> Dataset:
+    """A data set by name, once per process."""
+    source: Source = plugins.load("datasets", name)
+    return source.load(data)
+
+
+def _document(config: RunConfig, method: Method, model: Model, backend: Backend, dataset: Dataset) -> dict[str, Any]:
+    versions = (method.numerics, model.numerics, backend.numerics)
+    return identity.document(config, dataset.fingerprint, *versions)
+
+
+def _resolved(config: RunConfig, method: Method, dataset: Dataset) -> tuple[RunConfig, Method]:
+    """Length in steps, the method's clock in numbers; what has no meaning for a method leaves its identity."""
+    given = config.updates.model_dump(exclude_none=True)
+    method = replace(method, **given)
+    clock = Updates(**{name: getattr(method, name) for name in Updates.model_fields}) if method.updates else Updates()
+    recipe = config.recipe.model_copy(update={"steps": _steps(config, dataset), "epochs": None})
+    changes: dict[str, Any] = {"recipe": recipe, "updates": clock}
+    if method.dense:
+        defaults = RunConfig.model_fields
+        changes |= {name: defaults[name].default for name in ("sparsity", "distribution")}
+    return config.model_copy(update=changes), method
+
+
+def _steps(config: RunConfig, dataset: Dataset) -> int:
+    recipe: Recipe = config.recipe
+    per_epoch = len(dataset.train.labels) // recipe.batch_size
+    if not per_epoch:
+        raise UserError(
+            f"batch_size {recipe.batch_size} is larger than the training set of {dataset.name!r} "
+            f"({len(dataset.train.labels)} samples): use at most that many"
+        )
+    steps = recipe.steps if recipe.steps is not None else (recipe.epochs or 0) * per_epoch
+    return max(1, round(steps * config.multiplier))
+
+
+def _check_schedule(method: Method, steps: int) -> None:
+    if not method.updates:
+        return
+    if method.begin >= method.end:
+        raise UserError(f"updates begin at {method.begin} and end at {method.end} of the run: begin must be below end")
+    events = method.events(steps)
+    if not events:
+        raise UserError(
+            f"method {method.name!r} never updates in {steps} steps with delta_t {method.delta_t} and end "
+            f"{method.end}: lower delta_t or train longer"
+        )
+    if events[-1].sparsity_share < 1:
+        raise UserError(
+            f"method {method.name!r} does not reach its sparsity in {steps} steps: set end below {method.end}"
+        )

@@ -1,0 +1,73 @@
+"""A run's result document: what it reached and what it cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sparsebench import ledger
+from sparsebench.environment import now
+from sparsebench.journal import Journal
+from sparsebench.layers import Layer
+from sparsebench.prepare import Prepared
+from sparsebench.trainer import Metrics
+
+BYTES_PER_WEIGHT = 4
+
+
+def layer_table(layers: Sequence[Layer], active: Mapping[str, int]) -> list[dict[str, Any]]:
+    """One row for each prunable layer: name, kind, shape, size, active, density, macs."""
+    return [
+        {
+            "name": layer.name, "kind": layer.kind, "shape": list(layer.shape), "size": layer.size,
+            "active": active[layer.name], "density": active[layer.name] / layer.size, "macs": layer.macs,
+        }
+        for layer in layers
+    ]  # fmt: skip
+
+
+def result(
+    prepared: Prepared, metrics: Metrics, account: ledger.Ledger, active: Mapping[str, int],
+    journal: Journal, began: float,
+) -> dict[str, Any]:  # fmt: skip
+    """The record's `result.json`. Accuracy is that of the last iteration; ratios are to dense training at 1x."""
+    task = prepared.task
+    total = time.perf_counter() - began
+    return {
+        "status": "complete",
+        "accuracy": metrics.accuracy,
+        "loss": metrics.loss,
+        "steps": task.steps,
+        **costs(prepared, account, active),
+        **sizes(task.layers, active, dense=prepared.method.dense),
+        "seconds": {**journal.seconds(), "total": round(total, 6)},
+        "steps_per_second": journal.steps_per_second(),
+        "finished": now(),
+    }
+
+
+def costs(prepared: Prepared, account: ledger.Ledger, active: Mapping[str, int]) -> dict[str, Any]:
+    """FLOPs: training as executed, inference of one sample with the final masks, and dense for comparison."""
+    task = prepared.task
+    executed = account.totals()
+    training, inference, dense = sum(executed.values()), ledger.forward(task.layers, active), ledger.dense(task.layers)
+    dense_training = 3 * dense * task.recipe.batch_size * task.steps / prepared.config.multiplier
+    return {
+        "training_flops": training,
+        "dense_training_flops": dense_training,
+        "training_ratio": training / dense_training,
+        "inference_flops": inference,
+        "dense_inference_flops": dense,
+        "inference_ratio": inference / dense,
+        "executed": executed,
+        "executed_by_layer": account.executed,
+    }
+
+
+def sizes(layers: Sequence[Layer], active: Mapping[str, int], dense: bool) -> dict[str, int]:
+    """Prunable parameters, and the bytes of their active values (float32) plus one mask bit for each entry."""
+    parameters = sum(layer.size for layer in layers)
+    alive = sum(active[layer.name] for layer in layers)
+    bits = 0 if dense else sum(-(-layer.size // 8) for layer in layers)
+    return {"parameters": parameters, "active_parameters": alive, "bytes": BYTES_PER_WEIGHT * alive + bits}

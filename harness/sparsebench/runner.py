@@ -1,0 +1,150 @@
+"""One run, from its first mask to its record. The loop knows no framework and no tracking server."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sparsebench import environment, records
+from sparsebench.data.feed import Feed
+from sparsebench.errors import UserError
+from sparsebench.journal import Journal
+from sparsebench.ledger import Ledger
+from sparsebench.masks import budget, first_masks
+from sparsebench.method import Event
+from sparsebench.models import initial_weights
+from sparsebench.prepare import Prepared
+from sparsebench.results import layer_table, result
+from sparsebench.trainer import Backend, Metrics, SparseTrainer
+
+EVALUATIONS = 10
+PROGRESS_REPORTS = 50
+
+Progress = Callable[[int, int], None]
+"""(steps done, steps in all)."""
+
+
+@dataclass
+class Run:
+    """The moving parts of one run between its events."""
+
+    prepared: Prepared
+    trainer: SparseTrainer[Any]
+    state: Any
+    feed: Feed
+    ledger: Ledger
+    active: dict[str, int]
+    journal: Journal = field(default_factory=Journal)
+
+    def train(self, start: int, stop: int) -> None:
+        """Optimizer steps start … stop − 1."""
+        began = time.perf_counter()
+        self.state, tally = self.trainer.train(self.state, self.prepared.method, self.feed, start, stop)
+        loss = _finite(float(tally.losses.mean(dtype="float64")), stop)
+        self.ledger.steps(stop - start, self.active)
+        self.journal.enter("train", began, start=start, stop=stop, loss=loss)
+
+    def update(self, event: Event) -> None:
+        """One mask update."""
+        began = time.perf_counter()
+        prepared = self.prepared
+        counts = budget(prepared.task.layers, prepared.sparsities, self.active, event)
+        self.state, report = self.trainer.update(self.state, prepared.method, event, counts, self.feed)
+        if prepared.method.needs_gradient:
+            self.ledger.dense_gradient(self.active)
+        self.active = {name: change.active for name, change in report.layers.items()}
+        self.journal.enter(
+            "update", began, iteration=event.iteration, replaces_step=event.replaces_step,
+            drop_fraction=event.drop_fraction, loss=report.loss,
+            layers={name: asdict(change) for name, change in report.layers.items()},
+        )  # fmt: skip
+
+    def evaluate(self, done: int) -> Metrics:
+        """Accuracy and loss on the test split after `done` iterations."""
+        began = time.perf_counter()
+        metrics = self.trainer.evaluate(self.state, "test")
+        _finite(metrics.loss, done)
+        self.journal.enter("evaluate", began, iteration=done, split="test", **asdict(metrics))
+        return metrics
+
+
+def run(prepared: Prepared, root: Path, device: str = "cpu", progress: Progress = lambda done, steps: None) -> Path:
+    """Train to the end and write the record; returns its folder.
+
+    Raises:
+        UserError: the backend cannot run this, a score or loss is not finite, or the record cannot be written.
+    """
+    began = time.perf_counter()
+    trainer = _trainer(prepared.backend, device)
+    surroundings = environment.describe(prepared.backend, device)
+    current = _start(prepared, trainer)
+    metrics = _loop(current, progress)
+    documents = {
+        "config": prepared.identity,
+        "environment": surroundings,
+        "layers": {"layers": layer_table(prepared.task.layers, current.active)},
+        "result": result(prepared, metrics, current.ledger, current.active, current.journal, began),
+    }
+    weights, masks = trainer.weights(current.state), trainer.masks(current.state)
+    return records.write(root, prepared.id, documents, current.journal.events, weights, masks)
+
+
+@cache
+def _trainer(backend: Backend, device: str) -> SparseTrainer[Any]:
+    """One trainer per process, so that its data and compiled programs serve every run."""
+    return backend.trainer(device)
+
+
+def _start(prepared: Prepared, trainer: SparseTrainer[Any]) -> Run:
+    task, method, seed = prepared.task, prepared.method, prepared.config.seed
+    if reason := trainer.supports(task, method):
+        raise UserError(f"backend {prepared.backend.name!r} cannot run {method.name!r} here: {reason}")
+    weights = initial_weights(task.model, task.input, seed)
+    masks = first_masks(method, task.layers, prepared.sparsities, weights, seed)
+    active = {layer.name: layer.size for layer in task.layers}
+    active |= {name: int(mask.sum()) for name, mask in masks.items()}
+    state = trainer.init(task, weights, masks)
+    return Run(prepared, trainer, state, task.feed(seed), Ledger(task.layers, task.recipe.batch_size), active)
+
+
+def _loop(current: Run, progress: Progress) -> Metrics:
+    """Segments between events; the accuracy that counts is the one at the last iteration."""
+    steps = current.prepared.task.steps
+    marks = {round(steps * k / EVALUATIONS) for k in range(1, EVALUATIONS)}
+    for start, stop, event in timeline(steps, current.prepared.method.events(steps), steps // PROGRESS_REPORTS):
+        if start < stop:
+            current.train(start, stop)
+        if event:
+            current.update(event)
+            stop = event.iteration + 1
+        if stop in marks:
+            current.evaluate(stop)
+        progress(stop, steps)
+    return current.evaluate(steps)
+
+
+def timeline(steps: int, events: tuple[Event, ...], stride: int) -> Iterator[tuple[int, int, Event | None]]:
+    """(start, stop, event): train iterations start … stop − 1, then do the event, if any.
+
+    Segments end at events, at evaluations and every `stride` iterations; an event that replaces its step leaves
+    that iteration out of the segment before it.
+    """
+    marks = {round(steps * k / EVALUATIONS) for k in range(1, EVALUATIONS)}
+    cuts = sorted(marks | set(range(max(1, stride), steps, max(1, stride))) | {steps})
+    due = {event.iteration: event for event in events}
+    start = 0
+    for stop in sorted({*cuts, *(i + 1 for i in due)} - {0}):
+        event = due.get(stop - 1)
+        yield start, stop - bool(event and event.replaces_step), event
+        start = stop
+
+
+def _finite(loss: float, iteration: int) -> float:
+    if not math.isfinite(loss):
+        raise UserError(f"the loss is {loss} at iteration {iteration}: the run diverged; lower the learning rate")
+    return loss
