@@ -1,0 +1,79 @@
+"""The command line. Commands are imported when they are called, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+import sparsebench
+from sparsebench.cli.output import complain
+from sparsebench.errors import UserError
+
+app = App(
+    name="sparsebench",
+    help="Benchmark sparse training: one method, two frameworks, one leaderboard. Start with `sparsebench run quick`.",
+    version=sparsebench.__version__,
+    suppress_keyboard_interrupt=False,
+)
+HELP = {
+    "run": """Train what is missing of a suite, then print its board.
+
+        Every finished run is recorded at once: interrupt when you like, the same command does the rest.
+        For example: `sparsebench run quick`, or a part of it: `sparsebench run quick --only method=rigl`""",
+    "train": """Train one network; every setting is an option.
+
+        Prints what it reaches and what it costs, and keeps a record.
+        For example: `sparsebench train --method set --sparsity 0.98 --backend jax --recipe.steps 2000`""",
+    "leaderboard": """Print the board of all records, or of one suite's.
+
+        One row for each cell (method, sparsity, backend) over all its seeds.""",
+    "ui": """Browse runs in MLflow, on this machine.
+
+        What is not mirrored yet is mirrored first; Ctrl-C ends it.""",
+    "list": """List methods, backends, models, data sets or suites.
+
+        A broken plugin is a warning here and an error in a run.""",
+    "import": """Take in records from another machine.
+
+        Copies those that are missing here and mirrors all of them to MLflow; doing it again changes nothing.""",
+}
+"""Told without importing the command."""
+
+MODULES = {"list": "listing", "import": "importing"}
+"""Where a command's name is a word that Python has taken."""
+
+for name, text in HELP.items():
+    module = MODULES.get(name, name)
+    app.command(f"sparsebench.cli.{module}:{module}", name=name, help=text)
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command (from `sys.argv` by default) and return its exit code; a user's mistake is 2, a line for each."""
+    try:
+        return app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0
+    except UserError as error:
+        mistakes = str(error).splitlines()
+    except CycloptsError as error:
+        mistakes = _explained(error)
+    except KeyboardInterrupt:
+        complain("interrupted: what is finished is recorded, the same command does the rest")
+        return INTERRUPTED
+    for mistake in mistakes:
+        complain(mistake)
+    return 2
+
+
+def _explained(error: CycloptsError) -> list[str]:
+    """One line for each mistake in the options."""
+    from pydantic import ValidationError
+
+    from sparsebench import mistakes
+    from sparsebench.cli.train import Settings
+
+    if isinstance(error.__cause__, ValidationError):
+        return mistakes.lines(error.__cause__, Settings, mistakes.option)
+    command = " ".join(("sparsebench", *(error.command_chain or ())))
+    return [f"{' '.join(str(error).split())} See `{command} --help`."]

@@ -1,0 +1,63 @@
+"""The way from records to the board and to MLflow; both are imported when they are needed, and not before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from sparsebench import records as store
+from sparsebench.cli.options import with_records
+from sparsebench.cli.output import say, warn
+from sparsebench.cli.work import recorded
+from sparsebench.errors import UserError
+
+Format = Literal["table", "md", "csv", "json"]
+
+
+def read(records: Path, ids: Iterable[str]) -> list[store.Record]:
+    """The records of these runs, as far as they are there.
+
+    Raises:
+        UserError: one of them cannot be read.
+    """
+    return [store.read(records / id) for id in ids if recorded(records, id)]
+
+
+def table(found: Sequence[store.Record], format: Format) -> str:
+    """The board of these records.
+
+    Raises:
+        UserError: what it needs is not installed.
+    """
+    from sparsebench_board import rows
+    from sparsebench_board import table as tables
+
+    return tables.render(rows.rows(found), format).rstrip("\n")
+
+
+def mirror(found: Sequence[store.Record], records: Path) -> None:
+    """Mirror records to MLflow; what goes wrong there is a warning, since records are the truth."""
+    from sparsebench_board import tracking
+    from sparsebench_board.mirror import mirror as mirrored
+
+    try:
+        outcome = mirrored(found, *tracking.default_store(records))
+    except UserError as error:
+        warn(str(error))
+        return
+    if outcome.failed:
+        warn(f"{outcome}; records are complete, `{with_records('sparsebench ui', records)}` mirrors the rest")
+    elif outcome.new or outcome.replaced:
+        say(str(outcome))
+
+
+def serve(records: Path, host: str, port: int) -> None:
+    """MLflow's pages over these records, until Ctrl-C.
+
+    Raises:
+        UserError: MLflow is not installed, or the port is taken.
+    """
+    from sparsebench_board import tracking, ui
+
+    ui.serve(*tracking.default_store(records), host, port)

@@ -1,0 +1,37 @@
+"""A part of a suite: `--only method=rigl,sparsity=0.9`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sparsebench.config import RunConfig
+from sparsebench.errors import unknown
+
+AXES = ("method", "sparsity", "distribution", "multiplier", "backend", "seed")
+
+
+def only(runs: Sequence[RunConfig], wanted: str) -> list[RunConfig]:
+    """The runs that match `wanted`; an axis given twice allows both values.
+
+    Raises:
+        UserError: an axis does not exist, or no run has such a value.
+    """
+    chosen: dict[str, set[str]] = {}
+    for pair in wanted.split(","):
+        axis, _, value = (part.strip() for part in pair.partition("="))
+        if axis not in AXES:
+            raise unknown("axis in --only", axis, AXES)
+        chosen.setdefault(axis, set()).add(_checked(runs, axis, value))
+    return [run for run in runs if all(_text(run, axis) in values for axis, values in chosen.items())]
+
+
+def _checked(runs: Sequence[RunConfig], axis: str, value: str) -> str:
+    allowed = {_text(run, axis) for run in runs}
+    if value not in allowed:
+        raise unknown(f"{axis} in --only", value, allowed)
+    return value
+
+
+def _text(run: RunConfig, axis: str) -> str:
+    value = getattr(run, axis)
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,61 @@
+"""Options that several commands share, and what is checked about them before anything starts."""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from sparsebench.errors import UserError
+
+Records = Annotated[Path, Parameter(help="folder of run records")]
+Data = Annotated[
+    Path | None,
+    Parameter(help="folder with data sets; else SPARSEBENCH_DATA, else the user's cache, else downloaded"),
+]
+Device = Annotated[Literal["cpu", "cuda"], Parameter(help="where to train")]
+
+RUNS = Path("runs")
+
+
+def check_data(data: Path | None) -> None:
+    """Refuse a folder that does not exist.
+
+    Raises:
+        UserError: it does not.
+    """
+    if data is not None and not data.is_dir():
+        raise UserError(f"--data {data}: there is no such folder; give an existing one, or leave --data out")
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that nothing can be written to, without creating it.
+
+    Raises:
+        UserError: it, or where it would be created, cannot be written to.
+    """
+    place = folder.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        tempfile.TemporaryFile(dir=place).close()
+    except OSError as error:
+        raise UserError(f"--records {folder}: cannot write there ({error.strerror}); give another folder") from error
+
+
+def check_readable(folder: Path) -> None:
+    """Refuse a folder of records that is not there.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not folder.is_dir():
+        raise UserError(f"no records in {folder}: there is no such folder; `sparsebench run quick` makes some")
+
+
+def with_records(command: str, records: Path) -> str:
+    """The next command to type, with --records where it is not the default."""
+    return command if records == RUNS else f"{command} --records {shlex.quote(str(records))}"

@@ -1,0 +1,91 @@
+"""`sparsebench run SUITE`: what is missing is trained, in parallel; then the board."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter, validators
+from rich.console import Console
+
+from sparsebench import pool, suite
+from sparsebench.cli import board
+from sparsebench.cli.live import shown
+from sparsebench.cli.only import only as matching
+from sparsebench.cli.options import RUNS, Data, Device, Records, check_data, check_writable, with_records
+from sparsebench.cli.output import complain, say
+from sparsebench.cli.work import Entry, prepare_all, recorded, train_one
+from sparsebench.progress import Item
+from sparsebench.worker import Failed
+
+LOG = "workers.log"
+
+
+def run(
+    name: Annotated[str, Parameter(name="SUITE", help="name (see `sparsebench list suites`) or path of a .toml file")],
+    /,
+    *,
+    records: Records = RUNS,
+    data: Data = None,
+    workers: Annotated[
+        int | None,
+        Parameter(help="processes at a time; default: one for each core", validator=validators.Number(gte=1)),
+    ] = None,
+    device: Device = "cpu",
+    only: Annotated[str | None, Parameter(help="a part of the suite, such as method=rigl,sparsity=0.9")] = None,
+    mlflow: Annotated[bool, Parameter(help="mirror finished runs to MLflow")] = True,
+) -> int:
+    """Train what is missing of a suite, then print its board.
+
+    Every finished run is recorded at once: interrupt when you like, the same command does the rest.
+    """
+    check_data(data)
+    check_writable(records)
+    configs = suite.configs(suite.load(name))
+    entries = prepare_all(matching(configs, only) if only else configs, data)
+    missing = [entry for entry in entries if not recorded(records, entry.id)]
+    work = partial(train_one, data=data, records=records, device=device)
+    failures = _train(work, entries, missing, workers or len(pool.available_cores()), records) if missing else {}
+    found = board.read(records, [entry.id for entry in entries])
+    if missing and mlflow:
+        board.mirror(found, records)
+    say(board.table(found, "table"))
+    say(f"next: {with_records('sparsebench ui', records)}")
+    _report(failures, entries, records / LOG)
+    return 1 if failures else 0
+
+
+def _train(
+    work: pool.Work, entries: Sequence[Entry], missing: Sequence[Entry], workers: int, records: Path
+) -> dict[str, Failed]:
+    """Run what is missing; returns what failed, by id."""
+    log = records / LOG
+    records.mkdir(parents=True, exist_ok=True)
+    done = {entry.id for entry in entries} - {entry.id for entry in missing}
+    items = [Item(entry.id, entry.label, entry.prepared.task.steps, entry.id in done) for entry in entries]
+    jobs = [pool.Job(entry.id, entry.asked.backend, entry.asked) for entry in missing]
+    say(f"{len(missing)} of {len(entries)} runs to do, {min(workers, len(jobs))} at a time")
+    failures: dict[str, Failed] = {}
+    with shown(items, Console()) as show, closing(pool.run(work, jobs, workers, log)) as events:
+        for job, event in events:
+            show(job.id, event)
+            if isinstance(event, Failed):
+                failures[job.id] = event
+    if log.is_file() and not log.stat().st_size:
+        log.unlink()
+    return failures
+
+
+def _report(failures: Mapping[str, Failed], entries: Sequence[Entry], log: Path) -> None:
+    """One line for each thing that went wrong, with the runs it cost."""
+    by_reason: dict[Failed, list[str]] = {}
+    for entry in entries:
+        if entry.id in failures:
+            by_reason.setdefault(failures[entry.id], []).append(f"{entry.label} seed {entry.asked.seed}")
+    for failed, runs in by_reason.items():
+        others = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+        trace = f" (traceback in {log})" if failed.logged else ""
+        complain(f"{runs[0]}{others}: {failed.reason}{trace}")

@@ -1,0 +1,102 @@
+"""`sparsebench train`: one run, every setting an option."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+from pydantic import Field, model_validator
+from rich.console import Console
+
+from sparsebench import plugins
+from sparsebench.cli.live import shown
+from sparsebench.cli.options import RUNS, Data, Device, Records, check_data, check_writable
+from sparsebench.cli.output import say
+from sparsebench.cli.work import Entry, prepare_all, recorded, train_one
+from sparsebench.config import Recipe, RunConfig, Updates
+from sparsebench.mistakes import BackendName, DatasetName, MethodName, ModelName
+from sparsebench.progress import Item
+from sparsebench.records import Record, read
+from sparsebench.worker import Finished, Progressed, Started
+
+STEPS = 500
+
+
+GROUPS = (
+    Group("Run", sort_key=1),
+    Group(f"Recipe ({STEPS} steps unless steps or epochs are given)", sort_key=2),
+    Group("Mask updates (default: the method's own)", sort_key=3),
+    Group("Where", sort_key=4),
+)
+
+
+def _installed(group: plugins.Group) -> str:
+    return f"{', '.join(plugins.names(group))}; see `sparsebench list {group}`"
+
+
+class Settings(RunConfig):
+    """A run's settings with defaults that do something useful in seconds."""
+
+    model: Annotated[ModelName, Field(description=_installed("models"))] = "lenet-300-100"
+    dataset: Annotated[DatasetName, Field(description=_installed("datasets"))] = "digits"
+    method: Annotated[MethodName, Field(description=_installed("methods"))] = "rigl"
+    backend: Annotated[BackendName, Field(description=_installed("backends"))] = "torch"
+    sparsity: Annotated[
+        float, Field(ge=0, lt=1, description="share of prunable weights that are inactive, in [0, 1)")
+    ] = 0.9
+    recipe: Annotated[Recipe, Parameter(group=GROUPS[1])] = Recipe(steps=STEPS)
+    updates: Annotated[Updates, Parameter(group=GROUPS[2])] = Updates()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_length(cls, given: dict[str, Any]) -> dict[str, Any]:
+        recipe: dict[str, Any] | None = given.get("recipe")
+        if recipe is None or {"steps", "epochs"} & set(recipe):
+            return given
+        return {**given, "recipe": {**recipe, "steps": STEPS}}
+
+
+DEFAULTS = Settings()
+
+
+def train(
+    *,
+    settings: Annotated[Settings, Parameter(name="*", group=GROUPS[0])] = DEFAULTS,
+    records: Annotated[Records, Parameter(group=GROUPS[3])] = RUNS,
+    data: Annotated[Data, Parameter(group=GROUPS[3])] = None,
+    device: Annotated[Device, Parameter(group=GROUPS[3])] = "cpu",
+) -> None:
+    """Train one network and print what it reaches and costs."""
+    check_data(data)
+    check_writable(records)
+    config = RunConfig.model_validate(settings.model_dump())
+    (entry,) = prepare_all([config], data)
+    if recorded(records, entry.id):
+        say("recorded before:")
+    else:
+        _train(entry, records, data, device)
+    for line in summary(entry, read(records / entry.id)):
+        say(line)
+
+
+def _train(entry: Entry, records: Path, data: Path | None, device: str) -> None:
+    item = Item(entry.id, entry.label, entry.prepared.task.steps)
+    with shown([item], Console(stderr=True)) as show:
+        show(entry.id, Started())
+        train_one(entry.asked, lambda done, steps: show(entry.id, Progressed(done, steps)), data, records, device)
+        show(entry.id, Finished())
+
+
+def summary(entry: Entry, record: Record) -> list[str]:
+    """A finished run in a few lines."""
+    config, result = record.config, record.result
+    training, inference = result["training_ratio"], result["inference_ratio"]
+    rate, seconds = result["steps_per_second"], result["seconds"]["total"]
+    return [
+        f"{entry.label} on {config.dataset}, {config.model}, seed {config.seed}",
+        f"  test accuracy  {100 * result['accuracy']:.2f} %",
+        f"  FLOPs          training {training:.3f} of dense, inference {inference:.3f} of dense",
+        f"  speed          {result['steps']:,} steps, {rate:,.0f} a second, {seconds:.1f} s in all",
+        f"  record         {record.path}",
+    ]

@@ -1,0 +1,24 @@
+"""`sparsebench ui`: MLflow on this machine, over everything recorded."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter, validators
+
+from sparsebench import records as store
+from sparsebench.cli import board
+from sparsebench.cli.options import RUNS, Records, check_readable, check_writable
+
+
+def ui(
+    *,
+    records: Records = RUNS,
+    host: Annotated[str, Parameter(help="address to listen on; beware, there is no password")] = "127.0.0.1",
+    port: Annotated[int, Parameter(help="port to listen on", validator=validators.Number(gte=1, lte=65535))] = 5000,
+) -> None:
+    """Browse all runs in MLflow. What is not mirrored yet is mirrored first; Ctrl-C ends it."""
+    check_readable(records)
+    check_writable(records)
+    board.mirror(store.read_all(records), records)
+    board.serve(records, host, port)

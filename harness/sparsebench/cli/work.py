@@ -1,0 +1,71 @@
+"""From settings to runs that can start, and the work of a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sparsebench.config import RunConfig
+from sparsebench.errors import UserError
+from sparsebench.mistakes import refuse
+from sparsebench.prepare import Prepared, prepare
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A run as it was asked for, and what it resolves to."""
+
+    asked: RunConfig
+    prepared: Prepared
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.prepared.id
+
+    @property
+    def label(self) -> str:
+        """The cell it belongs to, in a few words: `rigl 0.9 torch`."""
+        config = self.prepared.config
+        parts = [config.method]
+        if not self.prepared.method.dense:
+            parts.append(f"{config.sparsity:g}")
+        if config.distribution != RunConfig.model_fields["distribution"].default:
+            parts.append(config.distribution)
+        if config.multiplier != 1:
+            parts.append(f"{config.multiplier:g}x")
+        return " ".join((*parts, config.backend))
+
+
+def prepare_all(configs: Iterable[RunConfig], data: Path | None) -> list[Entry]:
+    """Resolve all runs; runs that resolve to the same one appear once.
+
+    Raises:
+        UserError: with a line for each mistake in any of them.
+    """
+    entries: dict[str, Entry] = {}
+    mistakes: dict[str, None] = {}
+    for config in configs:
+        try:
+            entry = Entry(config, prepare(config, data))
+        except UserError as error:
+            mistakes[str(error)] = None
+        else:
+            entries.setdefault(entry.id, entry)
+    refuse(list(mistakes))
+    return list(entries.values())
+
+
+def recorded(records: Path, id: str) -> bool:
+    """Whether a run has its record."""
+    return (records / id / "result.json").is_file()
+
+
+def train_one(
+    config: RunConfig, report: Callable[[int, int], None], data: Path | None, records: Path, device: str
+) -> None:
+    """One run, from settings to record; the work of a worker process."""
+    from sparsebench import runner
+
+    runner.run(prepare(config, data), records, device, report)

@@ -1,0 +1,121 @@
+"""Backends, methods, models and data sets by name, from entry points: ours and anybody's alike.
+
+Names cost no import. A plugin is imported when it is asked for; one that fails is a warning in a list and an error
+in a run.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import pkgutil
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import EntryPoint
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from sparsebench.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from sparsebench.data.source import Source
+    from sparsebench.method import Method
+    from sparsebench.models import Model
+    from sparsebench.trainer import Backend
+
+Group = Literal["backends", "methods", "models", "datasets"]
+
+KINDS: dict[Group, str] = {"backends": "backend", "methods": "method", "models": "model", "datasets": "data set"}
+_TYPES: dict[Group, str] = {
+    "backends": "sparsebench.trainer:Backend",
+    "methods": "sparsebench.method:Method",
+    "models": "sparsebench.models:Model",
+    "datasets": "sparsebench.data.source:Source",
+}
+
+
+def names(group: Group) -> tuple[str, ...]:
+    """All registered names of a group, sorted; nothing is imported."""
+    return tuple(sorted(_entries(group)))
+
+
+@overload
+def load(group: Literal["backends"], name: str) -> Backend: ...
+@overload
+def load(group: Literal["methods"], name: str) -> Method: ...
+@overload
+def load(group: Literal["models"], name: str) -> Model: ...
+@overload
+def load(group: Literal["datasets"], name: str) -> Source: ...
+def load(group: Group, name: str) -> Backend | Method | Model | Source:
+    """The plugin of that name, checked.
+
+    Raises:
+        UserError: no such name, two packages claim it, it cannot be imported, is of the wrong type, or a package
+            that it needs is not installed.
+    """
+    return _load(group, name)
+
+
+def survey(group: Group) -> Iterator[tuple[str, str | UserError]]:
+    """(name, its summary or what is wrong with it) for every plugin of a group."""
+    for name in names(group):
+        try:
+            yield name, _load(group, name).summary
+        except UserError as error:
+            yield name, error
+
+
+@cache
+def _entries(group: Group) -> dict[str, tuple[EntryPoint, ...]]:
+    found: dict[str, tuple[EntryPoint, ...]] = {}
+    for entry in importlib.metadata.entry_points(group=f"sparsebench.{group}"):
+        found[entry.name] = (*found.get(entry.name, ()), entry)
+    return found
+
+
+def _load(group: Group, name: str) -> Any:
+    entries = _entries(group)
+    if name not in entries:
+        raise unknown(KINDS[group], name, entries)
+    if len(entries[name]) > 1:
+        packages = " and ".join(sorted(_package(entry) for entry in entries[name]))
+        raise UserError(f"{KINDS[group]} {name!r} is claimed by {packages}: uninstall all but one of them")
+    plugin = _imported(group, entries[name][0])
+    if group == "backends":
+        _check_installed(plugin)
+    return plugin
+
+
+def _imported(group: Group, entry: EntryPoint) -> Any:
+    where = f"{KINDS[group]} {entry.name!r} of package {_package(entry)!r} ({entry.value})"
+    try:
+        plugin = entry.load()
+    except Exception as error:
+        raise UserError(
+            f"{where} cannot be loaded: {type(error).__name__}: {error}; mend or uninstall the package"
+        ) from error
+    wanted = pkgutil.resolve_name(_TYPES[group])
+    if not isinstance(plugin, wanted):
+        given = type(plugin).__name__
+        raise UserError(f"{where} is a {given}, not a {wanted.__module__}.{wanted.__name__}; mend or uninstall it")
+    return plugin
+
+
+def _check_installed(backend: Backend) -> None:
+    missing = [package for package in backend.packages if not _installed(package)]
+    if missing:
+        remedy = f"sparsebench[{backend.extra}]" if backend.extra else " ".join(missing)
+        raise UserError(
+            f"backend {backend.name!r} needs {', '.join(missing)}, not installed here: pip install '{remedy}'"
+        )
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        importlib.metadata.distribution(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else "unknown"

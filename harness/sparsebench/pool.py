@@ -1,0 +1,158 @@
+"""Jobs in worker processes: each worker has its own cores and serves one lane, so a framework is imported once.
+
+A job that fails, or whose worker is killed, costs only itself. A worker whose lane is empty makes room for one of
+another lane.
+"""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import Counter, deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from sparsebench.worker import Event, Failed, Progressed, Started, Work, serve
+
+
+@dataclass(frozen=True)
+class Job:
+    """One thing to do: `id` names it, `lane` says which workers may do it, `argument` can be pickled."""
+
+    id: str
+    lane: str
+    argument: Any
+
+
+def run(work: Work, jobs: Iterable[Job], workers: int, log: Path) -> Generator[tuple[Job, Event]]:
+    """Do all jobs and tell what happens to each; closing the generator ends every process.
+
+    What workers print, frameworks and tracebacks included, is appended to the file `log`.
+    """
+    crew = _Crew(work, log)
+    for job in jobs:
+        crew.waiting.setdefault(job.lane, deque()).append(job)
+    try:
+        for cores in shares(available_cores(), workers):
+            yield from crew.employ(cores)
+        while crew.busy:
+            for connection in wait(list(crew.busy)):
+                yield from crew.listen(crew.busy[connection][0])
+    finally:
+        for worker, _ in crew.busy.values():
+            worker.dismiss()
+
+
+@dataclass(frozen=True)
+class _Worker:
+    process: BaseProcess
+    connection: Connection[Any, Any]
+    lane: str
+    cores: tuple[int, ...]
+
+    def read(self) -> Event:
+        """The next event of its job."""
+        try:
+            return self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            return Failed(f"its worker process was ended by {_ending(self.process.exitcode or 0)}")
+
+    def dismiss(self) -> None:
+        """End the process at once; an idle one has nothing to lose."""
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+
+@dataclass(frozen=True)
+class _Crew:
+    """Who does what: jobs waiting in each lane, and the job each worker is busy with."""
+
+    work: Work
+    log: Path
+    waiting: dict[str, deque[Job]] = field(default_factory=dict[str, deque[Job]])
+    busy: dict[Any, tuple[_Worker, Job]] = field(default_factory=dict[Any, tuple[_Worker, Job]])
+
+    def employ(self, cores: tuple[int, ...]) -> Iterator[tuple[Job, Event]]:
+        """A new worker on these cores for the lane with most jobs for each of its workers, if any job waits."""
+        on_lane = Counter(worker.lane for worker, _ in self.busy.values())
+        lanes = [lane for lane, queue in self.waiting.items() if queue]
+        if lanes:
+            lane = max(lanes, key=lambda name: len(self.waiting[name]) / (1 + on_lane[name]))
+            yield self._give_job(_hire(lane, cores, self.log))
+
+    def listen(self, worker: _Worker) -> Iterator[tuple[Job, Event]]:
+        """One event from a worker; when its job is over, the next job, or another worker in its place."""
+        event = worker.read()
+        yield self.busy[worker.connection][1], event
+        if isinstance(event, Progressed):
+            return
+        del self.busy[worker.connection]
+        if self.waiting[worker.lane] and worker.process.exitcode is None:
+            yield self._give_job(worker)
+        else:
+            worker.dismiss()
+            yield from self.employ(worker.cores)
+
+    def _give_job(self, worker: _Worker) -> tuple[Job, Event]:
+        job = self.waiting[worker.lane].popleft()
+        self.busy[worker.connection] = worker, job
+        with suppress(OSError):  # that it died idle is noticed when it is listened to
+            worker.connection.send((self.work, job.argument))
+        return job, Started()
+
+
+def _hire(lane: str, cores: tuple[int, ...], log: Path) -> _Worker:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=serve, args=(theirs, cores, log), daemon=True)
+    with _uninterrupted():
+        process.start()
+    theirs.close()  # so that the end of the process is the end of the connection
+    return _Worker(process, ours, lane, cores)
+
+
+@contextmanager
+def _uninterrupted() -> Generator[None]:
+    """A process started in here ignores Ctrl-C from its first instruction."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    if code == -signal.SIGKILL:
+        return "SIGKILL, perhaps for lack of memory: use fewer --workers"
+    return signal.Signals(-code).name
+
+
+def available_cores() -> tuple[int, ...]:
+    """The cores this process may use."""
+    if sys.platform == "linux":
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
+
+
+def shares(cores: Sequence[int], workers: int) -> list[tuple[int, ...]]:
+    """Cores for each worker: disjoint and even, or one each in turn when there are more workers than cores."""
+    if workers > len(cores):
+        return [(cores[k % len(cores)],) for k in range(workers)]
+    cuts = [len(cores) * k // workers for k in range(workers + 1)]
+    return [tuple(cores[start:stop]) for start, stop in itertools.pairwise(cuts)]

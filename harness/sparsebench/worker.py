@@ -1,0 +1,93 @@
+"""What runs in a worker process: jobs come through a connection, events go back through it.
+
+This module imports neither NumPy nor a framework: the worker is pinned to its cores before the first of them is
+loaded, since their thread pools are sized on import. That is why even the work itself arrives with each job.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from sparsebench.errors import UserError
+
+Report = Callable[[int, int], None]
+"""(steps done, steps in all)."""
+
+Work = Callable[[Any, Report], object]
+"""What to do with a job's argument; it can be pickled by name."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """A worker has been given the job."""
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """The job has done `done` of `steps`."""
+
+    done: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The job is done."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The job is lost: one line says why. `logged` if the worker wrote a traceback to its log."""
+
+    reason: str
+    logged: bool = False
+
+
+Event = Started | Progressed | Finished | Failed
+
+
+def serve(connection: Connection, cores: tuple[int, ...], log: Path) -> None:
+    """Do the jobs that arrive, one after another, until the other end is closed."""
+    _settle(cores, log)
+    with suppress(OSError):  # the parent is gone: there is nobody to work for
+        while connection.poll(None):
+            connection.send(_attempt(connection))
+
+
+def _settle(cores: tuple[int, ...], log: Path) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends its workers
+    with log.open("a") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    if sys.platform == "linux":
+        os.sched_setaffinity(0, cores)
+    os.environ["OMP_NUM_THREADS"] = str(len(cores))
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # workers share a GPU
+
+
+def _attempt(connection: Connection) -> Event:
+    def report(done: int, steps: int) -> None:
+        connection.send(Progressed(done, steps))
+
+    try:
+        work, argument = connection.recv()
+        work(argument, report)
+    except UserError as error:
+        return Failed(_line(str(error)))
+    except Exception as error:
+        traceback.print_exc()
+        return Failed(_line(f"{type(error).__name__}: {error}"), logged=True)
+    return Finished()
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,38 @@
+"""Fixtures: a working folder with the toy plugins, and the real command line run in it, in process."""
+
+from pathlib import Path
+
+import pytest
+
+import toy
+from sparsebench import plugins
+from sparsebench.cli import main
+from sparsebench_board import mirror
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working folder with the toy plugins installed, a suite file, and MLflow out of the way."""
+    toy.install(tmp_path / "site")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    plugins._entries.cache_clear()
+    monkeypatch.setattr(mirror, "mirror", lambda found, uri, artifacts: mirror.Outcome(new=len(found)))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    Path("toys.toml").write_text(toy.SUITE)
+    yield tmp_path / "work"
+    plugins._entries.cache_clear()
+
+
+@pytest.fixture
+def command(folder, capfd):
+    """Runs a command line: (exit code, lines of output, lines of errors)."""
+
+    def run(*arguments):
+        capfd.readouterr()
+        code = main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        assert "Traceback" not in out + err
+        return code, out.splitlines(), err.splitlines()
+
+    return run

@@ -1,0 +1,219 @@
+"""Suites: what they expand to, where they are found, and that every mistake in one is told at once."""
+
+import tomllib
+from itertools import product
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparsebench import suite
+from sparsebench.cli.only import only
+from sparsebench.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+
+MINIMAL = """
+title = "t"
+[task]
+model = "lenet-300-100"
+dataset = "digits"
+[recipe]
+steps = 10
+[grid]
+methods = ["rigl"]
+sparsities = [0.5]
+backends = ["torch"]
+"""
+
+
+def parse(text):
+    return suite.parse(tomllib.loads(text), Path("s.toml"))
+
+
+def changed(**grid):
+    """The minimal suite with other values in its grid."""
+    document = tomllib.loads(MINIMAL)
+    document["grid"] |= grid
+    return suite.parse(document, Path("s.toml"))
+
+
+def mistakes(text):
+    with pytest.raises(UserError) as caught:
+        parse(text)
+    return str(caught.value).splitlines()
+
+
+def axes(run):
+    return run.method, run.sparsity, run.distribution, run.multiplier, run.backend, run.seed
+
+
+@given(
+    methods=st.lists(st.sampled_from(["static", "set", "rigl", "pruning"]), unique=True, max_size=4),
+    dense=st.booleans(),
+    sparsities=st.lists(st.floats(0, 1, exclude_max=True), unique=True, min_size=1, max_size=3),
+    distributions=st.lists(st.sampled_from(["uniform", "er", "erk"]), unique=True, min_size=1),
+    multipliers=st.lists(st.sampled_from([0.5, 1.0, 5.0]), unique=True, min_size=1),
+    backends=st.lists(st.sampled_from(["torch", "jax"]), unique=True, min_size=1),
+    seeds=st.integers(1, 4) | st.lists(st.integers(0, 2**63 - 1), unique=True, min_size=1, max_size=3),
+)
+def test_a_grid_is_the_product_with_dense_once(methods, dense, sparsities, distributions, multipliers, backends, seeds):
+    named = [*methods, "dense"] if dense or not methods else methods
+    runs = suite.configs(
+        changed(
+            methods=named, sparsities=sparsities, distributions=distributions, multipliers=multipliers,
+            backends=backends, seeds=seeds,
+        )
+    )  # fmt: skip
+    each = list(range(seeds)) if isinstance(seeds, int) else seeds
+    expected = set(product(methods, sparsities, distributions, multipliers, backends, each))
+    if "dense" in named:
+        expected |= set(product(["dense"], [0.0], ["erk"], multipliers, backends, each))
+    assert {axes(run) for run in runs} == expected
+    assert len(runs) == len(expected)
+
+
+def test_updates_are_common_settings_with_the_methods_own_on_top():
+    text = MINIMAL.replace('["rigl"]', '["rigl", "set"]')
+    parsed = parse(text + "\n[updates]\ndelta_t = 20\nalpha = 0.2\n[method.set]\nalpha = 0.5\n")
+    updates = {run.method: run.updates for run in suite.configs(parsed)}
+    assert (updates["rigl"].delta_t, updates["rigl"].alpha) == (20, 0.2)
+    assert (updates["set"].delta_t, updates["set"].alpha) == (20, 0.5)
+    assert updates["set"].end is None
+
+
+def test_seeds_of_a_cell_are_next_to_each_other():
+    runs = suite.configs(changed(sparsities=[0.5, 0.9], seeds=2))
+    assert [run.seed for run in runs] == [0, 1, 0, 1]
+
+
+# ---- mistakes -------------------------------------------------------------------------------------------------
+
+MANY = """
+titel = "x"
+[task]
+model = "lenet"
+dataset = 3
+[recipe]
+lerning_rate = 0.1
+optimizer = "sdg"
+momentum = 1.5
+[method.rgl]
+delta_t = 3
+[method.set]
+alpha = 2
+[grid]
+methods = ["rigle", "set"]
+backends = []
+sparsities = [1.0, -0.1, nan, "x"]
+seeds = 0
+multipliers = 2
+extra = 1
+"""
+
+TOLD = [
+    ("title:", "missing"),
+    ("titel:", "did you mean 'title'?"),
+    ("task.model:", "did you mean 'lenet-300-100'?"),
+    ("task.dataset:", "given 3"),
+    ("recipe.lerning_rate:", "did you mean 'learning_rate'?"),
+    ("recipe.optimizer:", "did you mean 'sgd'?"),
+    ("recipe.momentum:", "given 1.5, should be less than 1"),
+    ("method.rgl:", "unknown method 'rgl'"),
+    ("method.set.alpha:", "given 2, should be less than or equal to 1"),
+    ("grid.methods[0]:", "unknown method 'rigle': did you mean 'rigl'?"),
+    ("grid.backends:", "at least one"),
+    ("grid.sparsities[0]:", "given 1.0, should be less than 1"),
+    ("grid.sparsities[1]:", "given -0.1, should be greater than or equal to 0"),
+    ("grid.sparsities[2]:", "given nan, should be a finite number"),
+    ("grid.sparsities[3]:", "given 'x', should be a valid number"),
+    ("grid.seeds:", "given 0, allowed is a number of seeds from 1 up"),
+    ("grid.multipliers:", "given 2, should be a list"),
+    ("grid.extra:", "unknown setting 'extra'"),
+]
+
+
+def test_every_mistake_is_told_at_once_in_a_line_of_its_own():
+    lines = mistakes(MANY)
+    for where, what in TOLD:
+        found = [line for line in lines if line.startswith(f"suite s.toml: {where}")]
+        assert len(found) == 1, (where, lines)
+        assert what in found[0]
+    assert len(lines) == len(TOLD)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "task: missing"),
+        (MINIMAL.replace("steps = 10", ""), "recipe: exactly one of steps and epochs"),
+        (MINIMAL.replace("steps = 10", "steps = 10\nepochs = 1"), "recipe: exactly one of steps and epochs"),
+        (MINIMAL.replace('["rigl"]', '["rigl", "rigl"]'), "grid.methods: listed more than once: rigl"),
+        (MINIMAL + "seeds = [1, -1]", "grid.seeds[1]: given -1"),
+        (MINIMAL + "seeds = true", "grid.seeds: given True, should be a list"),
+        ("grid = 3", "grid: given 3, should be a table"),
+    ],
+)
+def test_mistakes_one_by_one(text, told):
+    assert any(told in line for line in mistakes(text))
+
+
+# ---- files ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "suites").glob("*.toml")), ids=lambda path: path.stem)
+def test_standard_suites_are_sound(path):
+    assert suite.configs(suite.load(str(path)))
+    assert suite.load(path.stem).title == suite.load(str(path)).title
+
+
+def test_quick_has_eighteen_cells_of_three_seeds():
+    runs = suite.configs(suite.load("quick"))
+    assert len(runs) == 54
+    assert len({axes(run)[:-1] for run in runs}) == 18
+
+
+def test_the_current_folders_suites_come_first(tmp_path, monkeypatch):
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "quick.toml").write_text(MINIMAL)
+    monkeypatch.chdir(tmp_path)
+    assert suite.load("quick").title == "t"
+    assert {"quick", "mlp"} <= set(suite.available())
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"a =", "cannot be read as TOML"), (b"\xff\xfe", "cannot be read as TOML"), (None, "does not exist")],
+)
+def test_unreadable_files(tmp_path, content, told):
+    path = tmp_path / "s.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=told):
+        suite.load(str(path))
+
+
+def test_an_unknown_name_lists_the_right_ones():
+    with pytest.raises(UserError, match="unknown suite 'quik': did you mean 'quick'"):
+        suite.load("quik")
+
+
+# ---- a part of a suite ----------------------------------------------------------------------------------------
+
+
+def test_only_keeps_what_matches_every_axis():
+    runs = suite.configs(suite.load("quick"))
+    kept = only(runs, "method=rigl,method=set,sparsity=0.9,backend=jax")
+    assert {axes(run)[:2] for run in kept} == {("rigl", 0.9), ("set", 0.9)}
+    assert {run.backend for run in kept} == {"jax"}
+    assert len(kept) == 6
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [("methd=rigl", "did you mean 'method'"), ("sparsity=0.95", "allowed: 0, 0.9, 0.98"), ("rigl", "unknown axis")],
+)
+def test_only_refuses_what_is_not_there(wanted, told):
+    with pytest.raises(UserError, match=told):
+        only(suite.configs(suite.load("quick")), wanted)

@@ -1,0 +1,113 @@
+"""A backend and a data set that take no time, as somebody else's package would register them.
+
+The toy trainer does nothing but keep masks; the seed makes it misbehave: see `Toy.train`.
+"""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+
+from sparsebench.data.source import Dataset, Source, Split, standardising_table
+from sparsebench.errors import UserError
+from sparsebench.masks import change, host_noise, rewire_on_host
+from sparsebench.method import Signals
+from sparsebench.trainer import Backend, Metrics, Report, Tally
+
+USER_ERROR, CRASH, KILLED, SLOW = 101, 102, 103, 104
+
+ENTRY_POINTS = """
+[sparsebench.backends]
+toy = toy:backend
+needy = toy:needy
+
+[sparsebench.datasets]
+dots = toy:dots
+
+[sparsebench.methods]
+broken = toy_that_is_not_there:method
+wrong = toy:dots
+"""
+
+
+SUITE = """
+title = "toys"
+[task]
+model = "lenet-300-100"
+dataset = "dots"
+[recipe]
+batch_size = 4
+steps = 12
+[updates]
+delta_t = 2
+[grid]
+methods = ["dense", "rigl"]
+sparsities = [0.5]
+backends = ["toy"]
+seeds = 2
+"""
+
+
+class Toy:
+    """A trainer whose state is (weights, masks)."""
+
+    def supports(self, task, method):
+        return None
+
+    def init(self, task, weights, masks):
+        return dict(weights), masks, task
+
+    def train(self, state, method, feed, start, stop):
+        if feed.seed == USER_ERROR:
+            raise UserError("the toy was given seed 101: give another")
+        if feed.seed == CRASH:
+            raise RuntimeError("the toy\nbroke")
+        if feed.seed == KILLED:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if feed.seed == SLOW:
+            time.sleep(0.2 * (stop - start))
+        return state, Tally(np.full(stop - start, 0.5, np.float32))
+
+    def update(self, state, method, event, budget, feed):
+        weights, masks, task = state
+        new = {}
+        for layer in task.layers:
+            weight = weights[f"{layer.name}.weight"]
+            signals = Signals(weight, weight, masks[layer.name], host_noise(layer, (feed.seed, event.iteration)))
+            new[layer.name] = rewire_on_host(method, layer, signals, budget[layer.name])
+        changes = {name: change(masks[name], new[name]) for name in new}
+        return (weights, new, task), Report(None, changes)
+
+    def evaluate(self, state, split):
+        return Metrics(0.5, 0.7)
+
+    def weights(self, state):
+        return state[0]
+
+    def masks(self, state):
+        return state[1]
+
+
+def _trainer(device):
+    return Toy()
+
+
+def _load(folder):
+    pixels = np.arange(64, dtype=np.uint8).reshape(16, 1, 2, 2)
+    split = Split(pixels, np.arange(16, dtype=np.int32) % 2)
+    return Dataset("dots", 2, split, split, standardising_table(pixels))
+
+
+backend = Backend("toy", "does nothing", _trainer)
+needy = Backend("needy", "needs what nobody has", _trainer, packages=("no-such-package",), extra="needy")
+dots = Source("dots", "sixteen samples of four pixels", _load)
+
+
+def install(folder: Path, name: str = "toybox", entry_points: str = ENTRY_POINTS) -> None:
+    """Write the metadata of an installed distribution into a folder that is on sys.path."""
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(entry_points)
