@@ -1,0 +1,94 @@
+"""Runs that differ in nothing but their seed are one cell of the benchmark; so is what tells two cells apart.
+
+A fact of a cell (a recipe's learning rate, a method's ΔT, a version of the numerics) is worth showing only where it
+differs among cells that a reader would otherwise take to be alike: its scope.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sparsebench.config import RunConfig
+from sparsebench.records import Record
+
+Scope = tuple[str | float, ...]
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One setting of a cell, to be shown where it differs among cells of the same scope."""
+
+    name: str
+    value: Any
+    scope: Scope
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Records that differ only in the seed, one for each seed, by seed; `id` is a hash of all that they share."""
+
+    id: str
+    records: tuple[Record, ...]
+
+    @property
+    def config(self) -> RunConfig:
+        """The settings that the records share; its seed is the first one's."""
+        return self.records[0].config
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Ascending."""
+        return tuple(record.config.seed for record in self.records)
+
+
+def cells(records: Iterable[Record]) -> list[Cell]:
+    """Every cell of some records; of two records with the same settings and seed the first counts."""
+    found: defaultdict[str, dict[int, Record]] = defaultdict(dict)
+    for record in records:
+        found[_key(record)].setdefault(record.config.seed, record)
+    return [Cell(key, tuple(seeds[seed] for seed in sorted(seeds))) for key, seeds in found.items()]
+
+
+def _key(record: Record) -> str:
+    """A hash over the settings without the seed, the data and the numerics versions."""
+    shared = {name: record.identity.get(name) for name in ("schema", "data", "numerics")}
+    shared["config"] = record.config.model_dump(mode="json", exclude={"seed"})
+    return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def nominal_recipe(config: RunConfig) -> dict[str, Any]:
+    """The recipe at training multiplier 1: a multiplier is a column of its own and scales the steps."""
+    recipe = config.recipe.model_dump(mode="json")
+    return recipe | {"steps": round((config.recipe.steps or 0) / config.multiplier)}
+
+
+def settings(cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
+    """Cell id -> the settings that set it apart from other cells of these."""
+    values: defaultdict[tuple[str, Scope], set[str]] = defaultdict(set)
+    for fact in (fact for cell in cells for fact in _facts(cell)):
+        values[fact.name, fact.scope].add(repr(fact.value))
+    return {
+        cell.id: {fact.name: fact.value for fact in _facts(cell) if len(values[fact.name, fact.scope]) > 1}
+        for cell in cells
+    }
+
+
+def _facts(cell: Cell) -> list[Fact]:
+    config, identity = cell.config, cell.records[0].identity
+    benchmark = (config.model, config.dataset)
+    method, backend = (*benchmark, config.method), (*benchmark, config.backend)
+    numerics = {"method": method, "model": benchmark, "backend": backend, "recipe": benchmark}
+    versions = identity.get("numerics") or {}
+    shared = nominal_recipe(config) | {"data": str(identity.get("data"))[:12]}
+    alike = (*method, config.backend, config.sparsity, config.multiplier)
+    return [
+        *(Fact(name, value, benchmark) for name, value in shared.items()),
+        *(Fact(name, value, method) for name, value in config.updates.model_dump(mode="json").items()),
+        *(Fact(f"{name}_numerics", versions.get(name), scope) for name, scope in numerics.items()),
+        *([] if config.sparsity else [Fact("distribution", config.distribution, alike)]),
+    ]

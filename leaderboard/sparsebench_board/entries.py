@@ -1,0 +1,141 @@
+"""What MLflow is told of a run, as plain data: tags to filter by, parameters, series and the summary of a cell.
+
+Floats are rounded, since the UI cuts them; `accuracy` alone is exact, so that means made from it are. What is not
+finite is left out: the store would turn infinity into a number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sparsebench.records import Record
+from sparsebench_board.cells import Cell
+from sparsebench_board.intervals import half_width, mean
+
+CELL, RUN, DIGEST, KIND = "sparsebench.cell", "sparsebench.run_id", "sparsebench.record", "sparsebench.kind"
+PARENT = "mlflow.parentRunId"
+FINAL = {
+    "test_loss": 4, "training_flops": 0, "training_ratio": 4, "inference_flops": 0, "inference_ratio": 4,
+    "bytes": 0, "active_parameters": 0, "steps_per_second": 1, "seconds": 1,
+}  # fmt: skip
+"""Numbers of a finished run besides its accuracy -> decimals."""
+
+Series = dict[tuple[str, int], float]
+"""(metric, step) -> value."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run as MLflow gets it; `files` is the folder of its record, times are in milliseconds since 1970."""
+
+    name: str
+    tags: Mapping[str, str]
+    parameters: Mapping[str, str]
+    series: Series
+    files: Path
+    started: int | None = None
+    finished: int | None = None
+
+
+def entry(record: Record, cell: Cell) -> Entry:
+    """Everything about one record of a cell.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError: a file of the record is missing, damaged or lacks something.
+    """
+    own = {"seed": str(record.config.seed), RUN: record.id, DIGEST: digest(record), KIND: "run"}
+    started, finished = _milliseconds(record.environment["started"]), _milliseconds(record.result["finished"])
+    name, parameters = f"{_name(cell)} seed {record.config.seed}", flattened(record.config.model_dump(mode="json"))
+    return Entry(name, _tags(cell) | own, parameters, _series(record), record.path, started, finished)
+
+
+def cell_entry(cell: Cell) -> Entry:
+    """The parent of a cell's runs; its numbers come from `summary`, once they are known."""
+    parameters = flattened(cell.config.model_dump(mode="json", exclude={"seed"}))
+    return Entry(_name(cell), _tags(cell) | {KIND: "cell"}, parameters, {}, cell.records[0].path)
+
+
+def _name(cell: Cell) -> str:
+    return f"{cell.config.method} {cell.config.sparsity:g} {cell.config.backend}"
+
+
+def _tags(cell: Cell) -> dict[str, str]:
+    """What to filter by."""
+    config = cell.config
+    return {
+        "method": config.method, "backend": config.backend, "model": config.model, "dataset": config.dataset,
+        "sparsity": f"{config.sparsity:g}", "distribution": config.distribution, CELL: cell.id,
+    }  # fmt: skip
+
+
+def digest(record: Record) -> str:
+    """SHA-256 over result.json and config.json: another digest is another result."""
+    content = b"".join((record.path / f"{name}.json").read_bytes() for name in ("result", "config"))
+    return hashlib.sha256(content).hexdigest()
+
+
+def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """`recipe.learning_rate` -> "0.1"; what is not set is left out."""
+    flat: dict[str, str] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= flattened(value, f"{prefix}{name}.")
+        elif value is not None:
+            flat[prefix + name] = str(value)
+    return flat
+
+
+def _series(record: Record) -> Series:
+    series: Series = {}
+    for event in record.events():
+        series |= _points(event, record.result["parameters"])
+    steps = record.result["steps"]
+    series |= {(name, steps): value for name, value in final(record.result).items()}
+    return {place: value for place, value in series.items() if math.isfinite(value)}
+
+
+def _points(event: Mapping[str, Any], parameters: int) -> Series:
+    """Where an event belongs on a chart over steps; an update counts as its iteration."""
+    if event["kind"] == "train":
+        return {("train_loss", event["stop"]): round(event["loss"], 4)}
+    if event["kind"] == "update":
+        active = sum(change["active"] for change in event["layers"].values())
+        return {("density", event["iteration"] + 1): round(active / parameters, 4)}
+    step = event["iteration"]
+    return {
+        ("accuracy_percent", step): round(100 * event["accuracy"], 2),
+        ("test_loss", step): round(event["loss"], 4),
+    }
+
+
+def final(result: Mapping[str, Any]) -> dict[str, float]:
+    """A result's numbers under MLflow's names, rounded."""
+    named = dict(result) | {"test_loss": result["loss"], "seconds": result["seconds"]["total"]}
+    rounded = {name: round(float(named[name]), digits) for name, digits in FINAL.items()}
+    accuracy = float(result["accuracy"])
+    density = round(result["active_parameters"] / result["parameters"], 4)
+    return {"accuracy": accuracy, "accuracy_percent": round(100 * accuracy, 2), "density": density, **rounded}
+
+
+def summary(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """A cell's metrics from those of its runs: means, the median speed, the interval of the accuracy."""
+    found: dict[str, float] = {}
+    for name in ("density", *FINAL):
+        if values := [run[name] for run in runs if name in run]:
+            middle = statistics.median(values) if name == "steps_per_second" else mean(values)
+            found[name] = round(middle, FINAL.get(name, 4))
+    accuracies = [run["accuracy"] for run in runs]
+    accuracy, width = mean(accuracies), half_width(accuracies)
+    interval = {} if width is None else {"accuracy_ci95_percent": round(100 * width, 2)}
+    return found | interval | {"accuracy": accuracy, "accuracy_percent": round(100 * accuracy, 2), "seeds": len(runs)}
+
+
+def _milliseconds(moment: str) -> int:
+    return round(datetime.fromisoformat(moment).timestamp() * 1000)

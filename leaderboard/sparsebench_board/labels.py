@@ -1,0 +1,57 @@
+"""Numbers and names as people read them. Names come from files, so what could steer a terminal is replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+PREFIXES = ("", "k", "M", "G", "T", "P", "E")
+
+
+def plain(text: str) -> str:
+    """One line of printable characters; anything else (escape codes, line ends) becomes �."""
+    return "".join(character if character.isprintable() else "�" for character in text)
+
+
+def percent(mean: float, half_width: float | None) -> str:
+    """`97.21 ± 0.35`, in points of a hundred; without the interval for a single seed."""
+    return f"{100 * mean:.2f}" + ("" if half_width is None else f" ± {100 * half_width:.2f}")
+
+
+def ratio(value: float) -> str:
+    """`0.12×`; a third decimal below 0.1."""
+    return f"{value:.{2 if round(value, 3) >= 0.1 else 3}f}×"
+
+
+def amount(count: float, unit: str) -> str:
+    """`66 kB`, `1.2 TFLOP`: powers of 1000, two digits at least."""
+    power = 0
+    while round(count) >= 1000 and power < len(PREFIXES) - 1:
+        count, power = count / 1000, power + 1
+    digits = 1 if power and count < 10 else 0
+    return f"{count:.{digits}f} {PREFIXES[power]}{unit}"
+
+
+def speed(value: float) -> str:
+    """`1,234`; two decimals below 10."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2f}"
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """`0–2, 5` for 0, 1, 2, 5 (ascending)."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1][1:] = [number]
+        else:
+            parts.append([number])
+    return ", ".join("–".join(map(str, part)) for part in parts)
+
+
+def pairs(mapping: Mapping[str, Any]) -> str:
+    """`delta_t=20, alpha=0.3`."""
+    return ", ".join(f"{name}={_short(value)}" for name, value in mapping.items())
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)

@@ -1,0 +1,100 @@
+"""Records to MLflow: a parent run for each cell, a child for each seed. Records are the truth; this is their image.
+
+Mirroring again changes nothing: a child that finished with the digest of its record is left alone; one with another
+digest, or that an interrupted mirror left unfinished, is made anew and the old one deleted. Runs in the store whose
+records are not here stay, so parts of a benchmark may be mirrored one after the other.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sparsebench.records import Record
+from sparsebench_board import entries
+from sparsebench_board.cells import Cell, cells
+from sparsebench_board.shelf import Shelf, open_shelf
+from sparsebench_board.tracking import load, shown
+
+DAMAGED = (OSError, ValueError, KeyError, TypeError)
+"""What reading a damaged record raises."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What mirroring did, in runs: made, left alone, made anew, failed and why (one line each)."""
+
+    new: int = 0
+    present: int = 0
+    replaced: int = 0
+    failed: int = 0
+    reasons: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        counts = {"new": self.new, "already there": self.present, "replaced": self.replaced, "failed": self.failed}
+        told = ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "none"
+        return f"MLflow runs: {told}" + (f" ({'; '.join(self.reasons)})" if self.reasons else "")
+
+
+@dataclass
+class Tally:
+    """The outcome in the making."""
+
+    counts: Counter[str] = field(default_factory=Counter[str])
+    reasons: list[str] = field(default_factory=list[str])
+
+    def outcome(self, total: int) -> Outcome:
+        """What was not reached has failed."""
+        done = {name: self.counts[name] for name in ("new", "present", "replaced")}
+        return Outcome(**done, failed=total - sum(done.values()), reasons=tuple(dict.fromkeys(self.reasons)))
+
+
+def mirror(records: Sequence[Record], uri: str, artifacts: Path) -> Outcome:
+    """Mirror records to the store at `uri`; artifacts go to the folder `artifacts` if the store is a local file.
+
+    Whatever goes wrong in the store is part of the outcome, found out within seconds.
+
+    Raises:
+        UserError: MLflow is not installed.
+    """
+    load()
+    tally, found = Tally(), cells(records)
+    total = sum(len(cell.records) for cell in found)
+    if not total:
+        return Outcome()
+    try:
+        shelf = open_shelf(uri, artifacts)
+        for cell in found:
+            _mirror_cell(shelf, cell, tally)
+    except Exception as error:  # stores raise what they like; records are complete, so the caller goes on
+        tally.reasons.append(_line(error))
+    return tally.outcome(total)
+
+
+def _mirror_cell(shelf: Shelf, cell: Cell, tally: Tally) -> None:
+    parent = shelf.parent(entries.cell_entry(cell))
+    for record in cell.records:
+        _mirror_record(shelf, cell, record, parent, tally)
+    shelf.summarise(parent, cell.id)
+
+
+def _mirror_record(shelf: Shelf, cell: Cell, record: Record, parent: str, tally: Tally) -> None:
+    try:
+        found = shelf.find(record.id, entries.digest(record)) or entries.entry(record, cell)
+    except DAMAGED as error:
+        tally.reasons.append(f"record {record.id}: {type(error).__name__}: {_line(error)}")
+        return
+    known = shelf.knows(record.id)
+    if isinstance(found, entries.Entry):
+        shelf.add(found, parent)
+        tally.counts["replaced" if known else "new"] += 1
+    else:
+        shelf.keep(found, parent)
+        tally.counts["present"] += 1
+
+
+def _line(error: Exception) -> str:
+    """The first line of an error, of bearable length and without passwords."""
+    return shown((str(error).strip().splitlines() or [type(error).__name__])[0])[:300]

@@ -1,0 +1,132 @@
+"""Records to rows: a row is a cell of the benchmark with its mean accuracy over seeds and what that cost.
+
+Pure functions. A row that lacks seeds which other rows of its benchmark have is kept, says which, and is sorted last:
+it ranks with nothing, since its mean is over other runs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sparsebench.errors import UserError
+from sparsebench.records import Record
+from sparsebench_board.cells import Cell, cells, nominal_recipe, settings
+from sparsebench_board.intervals import half_width, mean
+from sparsebench_board.places import hardware, together, versions
+
+NO_DISTRIBUTION = "–"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One cell. Accuracies are fractions; FLOPs are means over seeds, ratios are to dense training at multiplier 1.
+
+    `accuracy_ci95` is the half-width of the 95 % Student-t interval over seeds, None for a single seed.
+    `training_flops` are a whole run's, `inference_flops` one sample's; `steps_per_second` is the median over seeds.
+    `settings` are those that set this row apart from others shown with it. `accuracies` belong to `seeds`, which
+    ascend; `missing` are seeds of other rows of the same model, data set and recipe that this one lacks.
+    """
+
+    cell: str
+    model: str
+    dataset: str
+    method: str
+    sparsity: float
+    distribution: str
+    multiplier: float
+    backend: str
+    settings: Mapping[str, Any]
+    accuracy: float
+    accuracy_ci95: float | None
+    training_flops: float
+    training_ratio: float
+    dense_training_flops: float
+    inference_flops: float
+    inference_ratio: float
+    dense_inference_flops: float
+    bytes: int
+    steps_per_second: float
+    seeds: tuple[int, ...]
+    accuracies: tuple[float, ...]
+    missing: tuple[int, ...]
+    run_ids: tuple[str, ...]
+    hardware: str
+    versions: Mapping[str, str]
+
+
+def rows(records: Sequence[Record]) -> list[Row]:
+    """Every cell of some records, by model, data set, sparsity (dense first), then accuracy, the best first.
+
+    Raises:
+        UserError: a record's result lacks a number, or scipy is not installed.
+    """
+    found = cells(records)
+    shown, expected = settings(found), _expected(found)
+    return sorted((_row(cell, shown[cell.id], expected[_benchmark(cell)]) for cell in found), key=_rank)
+
+
+def _rank(row: Row) -> tuple[Any, ...]:
+    place = (row.sparsity, -row.accuracy, row.method, row.backend, row.distribution, row.multiplier, row.cell)
+    return (row.model, row.dataset, bool(row.missing), *place)
+
+
+def _benchmark(cell: Cell) -> str:
+    """What rows must share to be expected to have the same seeds."""
+    return json.dumps([cell.config.model, cell.config.dataset, nominal_recipe(cell.config)], sort_keys=True)
+
+
+def _expected(found: Sequence[Cell]) -> Mapping[str, set[int]]:
+    """Benchmark -> the seeds that any of its cells has."""
+    seeds: defaultdict[str, set[int]] = defaultdict(set)
+    for cell in found:
+        seeds[_benchmark(cell)].update(cell.seeds)
+    return seeds
+
+
+def _row(cell: Cell, settings: Mapping[str, Any], expected: set[int]) -> Row:
+    config, accuracies = cell.config, _figures(cell, "accuracy")
+    return Row(
+        cell=cell.id,
+        model=config.model, dataset=config.dataset, method=config.method, sparsity=config.sparsity,
+        distribution=config.distribution if config.sparsity else NO_DISTRIBUTION,
+        multiplier=config.multiplier, backend=config.backend, settings=settings,
+        accuracy=mean(accuracies), accuracy_ci95=half_width(accuracies),
+        **_costs(cell),
+        bytes=round(mean(_figures(cell, "bytes"))),
+        steps_per_second=statistics.median(_figures(cell, "steps_per_second")),
+        seeds=cell.seeds, accuracies=accuracies,
+        missing=tuple(sorted(expected - set(cell.seeds))),
+        run_ids=tuple(record.id for record in cell.records),
+        hardware="; ".join(sorted({hardware(record.environment) for record in cell.records})),
+        versions=together(versions(record.environment) for record in cell.records),
+    )  # fmt: skip
+
+
+COSTS = (
+    "training_flops", "training_ratio", "dense_training_flops",
+    "inference_flops", "inference_ratio", "dense_inference_flops",
+)  # fmt: skip
+
+
+def _costs(cell: Cell) -> dict[str, float]:
+    return {name: mean(_figures(cell, name)) for name in COSTS}
+
+
+def _figures(cell: Cell, name: str) -> tuple[float, ...]:
+    return tuple(_figure(record, name) for record in cell.records)
+
+
+def _figure(record: Record, name: str) -> float:
+    value = record.result.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UserError(
+            f"record {record.path}: result.json has {value!r} for {name}, not a finite number: "
+            "remove the folder and run again"
+        )
+    return float(value)

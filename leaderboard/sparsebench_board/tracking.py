@@ -1,0 +1,112 @@
+"""The way into MLflow: imported late, quiet, and refusing within seconds what would make it wait for minutes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from sparsebench.errors import UserError
+from sparsebench_board.extra import needs_board
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "sparsebench"
+PATIENCE = 5.0
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+"""Set before MLflow is imported, where the user has not."""
+
+SQLITE = "sqlite:///"
+PORTS: Mapping[str, int] = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
+
+
+def default_store(records: Path) -> tuple[str, Path]:
+    """(tracking URI, folder for artifacts): MLFLOW_TRACKING_URI if it is set, else a database beside the records."""
+    folder = records.absolute()
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{folder / 'mlflow.db'}"
+    return uri, folder / "mlartifacts"
+
+
+def load() -> type[MlflowClient]:
+    """MLflow's client class, imported quietly.
+
+    Raises:
+        UserError: MLflow is not installed.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    with needs_board("mlflow"):
+        from mlflow import MlflowClient
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return MlflowClient
+
+
+def connect(uri: str) -> MlflowClient:
+    """A client of a store that answers. A new database is migrated first, which takes seconds.
+
+    Raises:
+        UserError: the store cannot be reached, is locked or cannot be written, or MLflow is not installed.
+    """
+    _check(uri)
+    return load()(tracking_uri=uri)
+
+
+def experiment(client: MlflowClient, uri: str, artifacts: Path) -> str:
+    """The id of our experiment, created where it is not there and restored where it was deleted."""
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is None:
+        location = artifacts.absolute().as_uri() if is_local(uri) else None
+        return client.create_experiment(EXPERIMENT, artifact_location=location)
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return found.experiment_id
+
+
+def is_local(uri: str) -> bool:
+    """Whether the store is a database file, so that artifacts belong in a folder of this machine."""
+    return uri.startswith(SQLITE)
+
+
+def shown(text: str) -> str:
+    """The text with addresses stripped of user name and password."""
+    return re.sub(r"//[^/\s]*@", "//", text)
+
+
+def _check(uri: str) -> None:
+    """Refuse at once what MLflow would retry with growing pauses."""
+    try:
+        _check_file(Path(uri.removeprefix(SQLITE))) if is_local(uri) else _check_host(uri)
+    except (OSError, ValueError, sqlite3.Error) as error:
+        raise UserError(
+            f"MLflow store {shown(uri)} cannot be used ({error}): is it running, unlocked and writable?"
+        ) from error
+
+
+def _check_file(path: Path) -> None:
+    """A write lock can be had; the file is left as it was, or empty if it was not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        database.execute("ROLLBACK")
+
+
+def _check_host(uri: str) -> None:
+    parts = urlsplit(uri)
+    port = parts.port or PORTS.get(parts.scheme.partition("+")[0])
+    if parts.hostname and port:
+        socket.create_connection((parts.hostname, port), PATIENCE).close()

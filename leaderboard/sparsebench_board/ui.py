@@ -1,0 +1,113 @@
+"""MLflow's own pages over what was mirrored: a child process on this machine, and a link that opens on the runs."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import IO
+from urllib.parse import quote
+
+from sparsebench.errors import UserError
+from sparsebench_board.tracking import EXPERIMENT, is_local, load, shown
+
+READY_WITHIN = 120.0
+ENVIRONMENT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+"""The job runner costs half a minute and half a gigabyte, for generative models only."""
+
+
+def serve(uri: str, artifacts: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
+    """Serve the store at `uri` until interrupted; of a store that is a server already, only its link is printed.
+
+    Raises:
+        UserError: the port is taken, MLflow is not installed, or its server does not start.
+    """
+    if uri.startswith(("http://", "https://")):
+        _say(f"MLflow's runs: {shown(uri).rstrip('/')}/#/experiments")
+        return
+    load()
+    _check_free(host, port)
+    with tempfile.TemporaryFile("w+") as log, _server(_command(uri, artifacts, host, port), log) as server:
+        _await(server, host, port, log)
+        _say(f"MLflow's runs: http://{host}:{port}{_page(host, port)}")
+        _say("Ctrl-C ends it")
+        server.wait()
+        raise UserError(_ended(log))
+
+
+def _command(uri: str, artifacts: Path, host: str, port: int) -> list[str]:
+    stores = ["--backend-store-uri", uri, "--no-serve-artifacts"]
+    root = ["--default-artifact-root", artifacts.absolute().as_uri()] if is_local(uri) else []
+    place = ["--host", host, "--port", str(port), "--workers", "1"]
+    return [sys.executable, "-m", "mlflow", "server", *stores, *root, *place]
+
+
+def _check_free(host: str, port: int) -> None:
+    try:
+        with closing(socket.create_server((host, port))):
+            pass
+    except (OSError, OverflowError) as error:
+        raise UserError(f"port {port} of {host} cannot be used ({error}): give another one with --port") from error
+
+
+@contextmanager
+def _server(command: list[str], log: IO[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """The process for as long as we are here; Ctrl-C is its end, and no error."""
+    server = subprocess.Popen(command, env=os.environ | ENVIRONMENT, stdout=log, stderr=log)
+    try:
+        yield server
+    except KeyboardInterrupt:
+        _say("")
+    finally:
+        server.terminate()
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _await(server: subprocess.Popen[bytes], host: str, port: int, log: IO[str]) -> None:
+    deadline = time.monotonic() + READY_WITHIN
+    while _get(host, port, "/health") is None:
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise UserError(_ended(log))
+        time.sleep(0.2)
+
+
+def _ended(log: IO[str]) -> str:
+    log.seek(0)
+    lines = [line.strip() for line in log if line.strip()] or ["it said nothing"]
+    return f"MLflow's server does not run: {lines[-1]}"
+
+
+def _page(host: str, port: int) -> str:
+    """Where our runs are: without `workflowType` MLflow opens on an empty page for generative models."""
+    answer = _get(host, port, f"/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(EXPERIMENT)}")
+    if answer is None:
+        return "/#/experiments"
+    return f"/#/experiments/{json.loads(answer)['experiment']['experiment_id']}/runs?workflowType=machine_learning"
+
+
+def _get(host: str, port: int, path: str) -> bytes | None:
+    """The body of a successful answer, else None."""
+    with closing(http.client.HTTPConnection(host, port, timeout=10)) as connection:
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.read() if answer.status == http.client.OK else None
+        except (OSError, http.client.HTTPException):
+            return None
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
