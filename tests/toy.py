@@ -12,8 +12,9 @@ import numpy as np
 
 from sparsebench.data.source import Dataset, Source, Split, standardising_table
 from sparsebench.errors import UserError
-from sparsebench.masks import change, host_noise, rewire_on_host
+from sparsebench.masks import host_noise
 from sparsebench.method import Signals
+from sparsebench.rewiring import rewire_on_host
 from sparsebench.trainer import Backend, Metrics, Report, Tally
 
 USER_ERROR, CRASH, KILLED, SLOW = 101, 102, 103, 104
@@ -77,8 +78,8 @@ class Toy:
             weight = weights[f"{layer.name}.weight"]
             signals = Signals(weight, weight, masks[layer.name], host_noise(layer, (feed.seed, event.iteration)))
             new[layer.name] = rewire_on_host(method, layer, signals, budget[layer.name])
-        changes = {name: change(masks[name], new[name]) for name in new}
-        return (weights, new, task), Report(None, changes)
+        changes = {name: rewired.change for name, rewired in new.items()}
+        return (weights, {name: rewired.mask for name, rewired in new.items()}, task), Report(None, changes)
 
     def evaluate(self, state, split):
         return Metrics(0.5, 0.7)

@@ -13,8 +13,9 @@ import numpy as np
 from sparsebench import noise
 from sparsebench.errors import NonFiniteScoreError
 from sparsebench.layers import Layer
-from sparsebench.masks import Change, Counts, change, host_noise, rewire, rewire_on_host
+from sparsebench.masks import Change, Counts, host_noise, rewire
 from sparsebench.method import Event, Method, Signals
+from sparsebench.rewiring import rewire_layers
 from sparsebench_jax import layout
 from sparsebench_jax.optimizers import Parameters
 
@@ -33,18 +34,20 @@ def on_host(
     parameters: Parameters, gradients: Parameters | None, masks: Parameters,
 ) -> New:  # fmt: skip
     """Each layer in NumPy; its views of device buffers are gone when this returns."""
-    new: Parameters = {}
-    changes: dict[str, Change] = {}
-    for layer in layers:
-        name = f"{layer.name}.weight"
-        old = _view(masks[name])
-        gradient = None if gradients is None else _float32(gradients[name])
-        key = noise.key(seed, event.iteration, layer.name)
-        signals = Signals(_float32(parameters[name]), gradient, old, host_noise(layer, key))
-        mask = rewire_on_host(method, layer, signals, budget[layer.name])
-        changes[layer.name] = change(old, mask)
-        new[name] = jnp.asarray(layout.flax(mask))
-    return new, changes
+    parts = [(layer, _signals(layer, seed, event, parameters, gradients, masks)) for layer in layers]
+    done = dict(zip((layer.name for layer in layers), rewire_layers(method, parts, budget), strict=True))
+    new = {f"{name}.weight": jnp.asarray(layout.flax(rewired.mask)) for name, rewired in done.items()}
+    return new, {name: rewired.change for name, rewired in done.items()}
+
+
+def _signals(
+    layer: Layer, seed: int, event: Event, parameters: Parameters, gradients: Parameters | None, masks: Parameters
+) -> Signals:
+    """NumPy views of one layer."""
+    name = f"{layer.name}.weight"
+    gradient = None if gradients is None else _float32(gradients[name])
+    key = noise.key(seed, event.iteration, layer.name)
+    return Signals(_float32(parameters[name]), gradient, _view(masks[name]), host_noise(layer, key))
 
 
 def on_device(

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import array_api_compat.torch as xp
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sparsebench import noise
 from sparsebench.errors import NonFiniteScoreError
 from sparsebench.layers import Layer
-from sparsebench.masks import Change, Counts, change, host_noise, rewire, rewire_on_host
+from sparsebench.masks import Change, Counts, host_noise, rewire
 from sparsebench.method import Event, Method, Signals
+from sparsebench.rewiring import rewire_layers
 from sparsebench_torch import optimizers
 from sparsebench_torch.state import TorchState
+
+Keys = Mapping[str, noise.Key]
 
 
 @torch.no_grad()
@@ -24,40 +26,72 @@ def update_masks(
 ) -> dict[str, Change]:
     """New masks for every layer, then weights and optimizer state to match; nothing changes if a score is bad."""
     layers = [layer for layer in state.task.layers if layer.name in state.masks]
-    new = [
-        _new_mask(state, method, layer, noise.key(seed, event.iteration, layer.name), budget[layer.name], weight)
+    keys = {layer.name: noise.key(seed, event.iteration, layer.name) for layer in layers}
+    on_cpu = all(weight.device.type == "cpu" for weight in state.masked)
+    return (on_host if on_cpu else on_device)(state, method, layers, keys, budget)
+
+
+def on_host(
+    state: TorchState, method: Method, layers: Sequence[Layer], keys: Keys, budget: Mapping[str, Counts]
+) -> dict[str, Change]:
+    """In NumPy, over views of the tensors' memory; only the places that change are written."""
+    parts = [
+        (layer, _views(_signals(state, layer, keys[layer.name], weight), layer, keys[layer.name]))
         for layer, weight in zip(layers, state.masked, strict=True)
     ]
+    done = rewire_layers(method, parts, budget)
+    for i, (layer, rewired) in enumerate(zip(layers, done, strict=True)):
+        dropped, grown = torch.from_numpy(rewired.dropped), torch.from_numpy(rewired.grown)
+        state.masks[layer.name] = torch.from_numpy(rewired.mask)
+        _write(state.masked[i], dropped, 0)
+        _write(state.multipliers[i], dropped, 0)
+        _write(state.multipliers[i], grown, 1)
+        for moment in optimizers.elementwise_state(state.optimizer, state.masked[i]):
+            _write(moment, grown, 0)
+    return {layer.name: rewired.change for layer, rewired in zip(layers, done, strict=True)}
+
+
+def _views(signals: Signals, layer: Layer, key: noise.Key) -> Signals:
+    """The same in NumPy."""
+    gradient = None if signals.gradient is None else signals.gradient.numpy()
+    return Signals(signals.weight.numpy(), gradient, signals.mask.numpy(), host_noise(layer, key))
+
+
+def _write(tensor: Tensor, places: Tensor, value: float) -> None:
+    """Set entries by canonical flat index, whatever the tensor's memory format."""
+    if tensor.is_contiguous():
+        tensor.view(-1)[places] = value
+    else:
+        tensor[torch.unravel_index(places, tensor.shape)] = value
+
+
+def on_device(
+    state: TorchState, method: Method, layers: Sequence[Layer], keys: Keys, budget: Mapping[str, Counts]
+) -> dict[str, Change]:
+    """In torch, wherever the tensors are."""
+    new: list[Tensor] = []
+    for layer, weight in zip(layers, state.masked, strict=True):
+        signals, counts = _signals(state, layer, keys[layer.name], weight), budget[layer.name]
+        mask, finite = rewire(xp, method, layer, signals, counts.kept, counts.grown)
+        if not finite:
+            raise NonFiniteScoreError(layer.name, "drop or grow")
+        new.append(mask)
     return {layer.name: _adopt(state, i, layer.name, new[i]) for i, layer in enumerate(layers)}
 
 
-def _new_mask(
-    state: TorchState, method: Method, layer: Layer, key: noise.Key, counts: Counts, weight: nn.Parameter
-) -> Tensor:
-    signals = Signals(
+def _signals(state: TorchState, layer: Layer, key: noise.Key, weight: nn.Parameter) -> Signals:
+    return Signals(
         weight.detach().float(), None if weight.grad is None else weight.grad.float(), state.masks[layer.name],
         lambda purpose: noise.uniform(xp, noise.stream(key, purpose), layer.shape, weight.device),
     )  # fmt: skip
-    if weight.device.type == "cpu":
-        return torch.from_numpy(_on_host(method, layer, key, counts, signals))
-    mask, finite = rewire(xp, method, layer, signals, counts.kept, counts.grown)
-    if not finite:
-        raise NonFiniteScoreError(layer.name, "drop or grow")
-    return mask
-
-
-def _on_host(method: Method, layer: Layer, key: noise.Key, counts: Counts, tensors: Signals) -> np.ndarray:
-    gradient = None if tensors.gradient is None else tensors.gradient.numpy()
-    views = Signals(tensors.weight.numpy(), gradient, tensors.mask.numpy(), host_noise(layer, key))
-    return rewire_on_host(method, layer, views, counts)
 
 
 def _adopt(state: TorchState, index: int, name: str, new: Tensor) -> Change:
     """Install one layer's mask: dropped weights to zero, the state of truly new ones cleared."""
     old, weight = state.masks[name], state.masked[index]
-    grown = new & ~old
+    grown, active = new & ~old, int(new.sum())
     optimizers.clear(state.optimizer, weight, grown)
     state.masks[name] = new
     state.multipliers[index].copy_(new)
     weight.mul_(state.multipliers[index])
-    return change(old.cpu().numpy(), new.cpu().numpy())
+    return Change(active, int(grown.sum()), int((old & ~new).sum()))

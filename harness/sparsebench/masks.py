@@ -1,6 +1,7 @@
 """From a method's words to masks: how many connections, then which. The one rule all methods share.
 
-Counts are host integers in float64 arithmetic; the array part is five lines and runs on any `xp`.
+Counts are host integers in float64 arithmetic; the array part is five lines and runs on any `xp`. What a host does
+faster, to the same result, is in `rewiring`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sparsebench import noise, selection
 from sparsebench.distributions import active
 from sparsebench.errors import NonFiniteScoreError
 from sparsebench.layers import Layer
-from sparsebench.method import Event, Method, Score, Signals
+from sparsebench.method import Event, Method, Signals
 
 Mask = NDArray[np.bool_]
 Masks = dict[str, Mask]
@@ -72,26 +73,6 @@ def rewire(xp: Any, method: Method, layer: Layer, signals: Signals, kept: Any, g
     return new, selection.finite(xp, drop) & selection.finite(xp, grow)
 
 
-def rewire_on_host(method: Method, layer: Layer, signals: Signals, counts: Counts) -> Mask:
-    """`rewire` in NumPy, which skips a score that decides nothing. Arrays may be views in any memory order.
-
-    Raises:
-        NonFiniteScoreError: a score is NaN or infinite; names the layer.
-    """
-    keep: Mask = signals.mask
-    if counts.kept < np.count_nonzero(keep):
-        keep = _select(method.drop, method, layer, replace(signals, role="drop"), counts.kept, keep)
-    if not counts.grown:
-        return keep
-    return keep | _select(method.grow, method, layer, replace(signals, role="grow"), counts.grown, ~keep)
-
-
-def change(old: Mask, new: Mask) -> Change:
-    """What going from one mask to the other did."""
-    before, after, grown = (int(np.count_nonzero(mask)) for mask in (old, new, new & ~old))
-    return Change(after, grown, before - (after - grown))
-
-
 def first_masks(
     method: Method, layers: Sequence[Layer], sparsities: Mapping[str, float], weights: Weights, seed: int
 ) -> Masks:
@@ -110,7 +91,7 @@ def _first_mask(method: Method, layer: Layer, sparsity: float, weight: NDArray[n
     if count == layer.size:
         return everywhere
     signals = Signals(weight, None, everywhere, host_noise(layer, noise.key(seed, 0, layer.name)))
-    return _select(method.start, method, layer, signals, count, everywhere)
+    return method.select(np, _finite_scores(method, layer, signals), count, everywhere)
 
 
 def host_noise(layer: Layer, key: noise.Key) -> Callable[[str], Any]:
@@ -118,8 +99,8 @@ def host_noise(layer: Layer, key: noise.Key) -> Callable[[str], Any]:
     return lambda purpose: noise.uniform(np, noise.stream(key, purpose), layer.shape)
 
 
-def _select(score: Score, method: Method, layer: Layer, signals: Signals, count: int, among: Mask) -> Mask:
-    values = score(np, layer, signals)
-    if not selection.finite(np, values):
+def _finite_scores(method: Method, layer: Layer, signals: Signals) -> NDArray[np.float32]:
+    scores = method.start(np, layer, signals)
+    if not selection.finite(np, scores):
         raise NonFiniteScoreError(layer.name, signals.role)
-    return method.select(np, values, count, among)
+    return scores

@@ -23,6 +23,7 @@ class Law(Enum):
     ZERO_OUTSIDE = "weights are exactly zero outside the mask after every step, with any optimizer"
     FRESH_STATE = "kept connections were active; truly new ones start at 0 with their optimizer state cleared"
     FINITE_SCORES = "scores are finite float32, subnormals count as 0; anything else is an error"
+    LOCAL_SCORES = "entry j of a score depends on entry j of its signals only, so any part may be scored alone"
     SAME_EVERYWHERE = "equal scores, seed and counts give bit-identical masks on every backend and device"
     MONOTONE = "active counts never increase and a pruned connection never returns"
 
