@@ -7,6 +7,7 @@ iteration can be asked for at any time, which is what makes exact resuming trivi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,13 @@ class Feed:
         return rows.reshape(self.batches, self.batch)[max(start - first, 0) : stop - first]
 
 
+@lru_cache(maxsize=2)  # a segment rarely spans more than two epochs
 def permutation(seed: int, epoch: int, samples: int) -> NDArray[np.int32]:
-    """The order of one epoch: int32 (samples,)."""
-    generator = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, epoch, PURPOSE]))
-    return generator.permutation(samples).astype(np.int32)
+    """The order of one epoch: int32 (samples,), read-only; ranks of keyed random integers, ties by index.
+
+    Philox's raw integers are the same in every version of NumPy; what `Generator` makes of them may change (NEP 19).
+    """
+    keys = np.random.Philox(key=seed, counter=[0, 0, epoch, PURPOSE]).random_raw(samples)
+    order = np.argsort(keys, kind="stable").astype(np.int32)
+    order.flags.writeable = False
+    return order

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,7 +46,7 @@ class Dataset:
         digest = hashlib.sha256()
         for array in (self.table, *_arrays(self.train), *_arrays(self.test)):
             digest.update(repr((array.dtype.str, array.shape)).encode())
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
 
@@ -60,18 +61,33 @@ class Source:
 
 def normalised(split: Split, table: NDArray[np.float32]) -> NDArray[np.float32]:
     """Pixels through the table: float32 of the images' shape."""
-    channels = np.arange(table.shape[1])[:, None, None]
+    channels = np.arange(int(table.shape[1])).reshape(-1, 1, 1)
     return table[split.images, channels]
 
 
 def standardising_table(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(256, channels): (p − mean) / deviation per channel, moments in float64 over all pixels of `images`."""
-    counts = np.stack([np.bincount(images[:, c].ravel(), minlength=256) for c in range(images.shape[1])], axis=1)
-    values = np.arange(256.0)[:, None]
-    total = counts.sum(axis=0)
-    mean = (values * counts).sum(axis=0) / total
-    deviation = np.sqrt(((values - mean) ** 2 * counts).sum(axis=0) / total)
-    return ((values - mean) / deviation).astype(np.float32)
+    """(256, channels): (p − mean) / deviation per channel, moments over all pixels of `images`, in float64.
+
+    A channel of one value has no deviation: it is centred only.
+    """
+    values = np.arange(256.0)
+    columns: list[NDArray[np.float64]] = []
+    for channel in range(images.shape[1]):
+        mean, deviation = _moments(_histogram(images[:, channel]))
+        columns.append((values - mean) / (deviation or 1.0))
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _moments(counts: list[int]) -> tuple[float, float]:
+    """Mean and deviation of a histogram: exact integers until the last step, hence the same on every machine."""
+    total, first, second = (sum(value**k * count for value, count in enumerate(counts)) for k in range(3))
+    return first / total, math.sqrt(total * second - first**2) / total
+
+
+def _histogram(pixels: NDArray[np.uint8]) -> list[int]:
+    """How often each value occurs; in blocks, since `bincount` widens all it is given to eight bytes."""
+    blocks = np.array_split(pixels, 1 + len(pixels) // 1024)
+    return np.sum([np.bincount(block.ravel(), minlength=256) for block in blocks], axis=0).tolist()
 
 
 def _arrays(split: Split) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:

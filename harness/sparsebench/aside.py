@@ -1,0 +1,73 @@
+"""Several commands on one folder: what one is making is not in the way of another, nor taken for rubbish.
+
+New folders are written aside and renamed into place when complete. Their writer holds a lock that ends with its
+process, whatever ends it; what is there without its lock was left by a process that was killed, and is swept away.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+PREFIX = ".partial-"
+
+
+@contextmanager
+def aside(root: Path) -> Generator[Path]:
+    """A new folder in `root`, for what will be renamed out of it or into place; nothing of it is left behind.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    folder, lock = _locked_folder(root)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def sweep(root: Path) -> None:
+    """Remove the folders whose writer is no more; what cannot be removed or is not known stays."""
+    for folder in root.glob(f"{PREFIX}*"):
+        with suppress(OSError):  # it is gone, or somebody is writing it
+            lock = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+
+def _locked_folder(root: Path) -> tuple[Path, int]:
+    """A folder and the descriptor that holds its lock; one that was swept before it was locked is made anew."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
+        with suppress(FileNotFoundError):
+            lock = _locked(folder)
+            if folder.exists():
+                return folder, lock
+            os.close(lock)
+
+
+@contextmanager
+def alone(folder: Path) -> Generator[None]:
+    """Wait until nobody else is in such a block for this folder."""
+    lock = _locked(folder)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _locked(folder: Path) -> int:
+    lock = os.open(folder, os.O_RDONLY)
+    with suppress(OSError):  # a file system without locks: nobody sweeps there, and nobody waits
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock

@@ -1,0 +1,19 @@
+"""What all tests share: every installed backend through one fixture, and one Hypothesis profile."""
+
+import pytest
+from hypothesis import settings
+
+from sparsebench import plugins
+from sparsebench.errors import UserError
+
+settings.register_profile("sparsebench", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("sparsebench")
+
+
+@pytest.fixture(scope="session", params=plugins.names("backends"))
+def backend(request):
+    """Each backend in turn; one that is not installed skips with the reason."""
+    try:
+        return plugins.load("backends", request.param)
+    except UserError as error:
+        pytest.skip(str(error))
