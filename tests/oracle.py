@@ -1,0 +1,135 @@
+"""What the design's text says, in slow and plain Python and NumPy: the expected values of masks, counts and clocks.
+
+Written from the rules alone and without a look at how the harness follows them: sorts where it selects, exact
+fractions where it rounds, unbounded integers where it wraps.
+"""
+
+import hashlib
+import math
+from fractions import Fraction
+
+import numpy as np
+
+SMALLEST_NORMAL = 2.0**-126
+
+
+# ---- masks ----------------------------------------------------------------------------------------------------
+
+
+def ranked(score, among):
+    """Flat indices of the candidates, best first: highest score, lowest canonical flat index among equals."""
+    values = np.asarray(score, np.float64).ravel(order="C")
+    values = np.where(np.abs(values) < SMALLEST_NORMAL, 0.0, values)
+    candidates = np.flatnonzero(np.asarray(among).ravel(order="C"))
+    return candidates[np.argsort(-values[candidates], kind="stable")]
+
+
+def top(score, count, among):
+    """The `count` best candidates as a mask."""
+    mask = np.zeros(np.size(score), bool)
+    mask[ranked(score, among)[:count]] = True
+    return mask.reshape(np.shape(score))
+
+
+def update(drop, grow, mask, kept, grown):
+    """The mask after an update: drop, then grow among everything inactive after the drop, just-dropped included."""
+    keep = top(drop, kept, mask)
+    return keep | top(grow, grown, ~keep)
+
+
+def active(size, sparsity):
+    """N − ⌊s·N⌋, in float64."""
+    return size - math.floor(sparsity * size)
+
+
+def counts(size, sparsity, now, drop_fraction):
+    """(kept, grown): n = trunc(f · active) go, or as many as there is no room for; then up to N − ⌊s·N⌋."""
+    after = active(size, sparsity)
+    kept = min(now - math.trunc(drop_fraction * now), after)
+    return kept, after - kept
+
+
+# ---- distributions --------------------------------------------------------------------------------------------
+
+
+def er_ratio(shape):
+    """(n_in + n_out) / (n_in · n_out)."""
+    n_out, n_in, *_ = shape
+    return Fraction(n_in + n_out, n_in * n_out)
+
+
+def erk_ratio(shape):
+    """(n_in + n_out + k_w + k_h) / (n_in · n_out · k_w · k_h); fully connected layers use ER."""
+    if len(shape) == 2:
+        return er_ratio(shape)
+    n_out, n_in, height, width = shape
+    return Fraction(n_in + n_out + width + height, n_in * n_out * width * height)
+
+
+def densities(shapes, sparsity, ratio_of):
+    """Exact densities min(1, ε·r): the fewest of the largest r are dense such that no ε·r of the others exceeds 1.
+
+    What is dense takes its whole size out of the budget Σ (N − ⌊S·N⌋), and ε shares out what is left.
+    """
+    ratios = [ratio_of(shape) for shape in shapes]
+    sizes = [math.prod(shape) for shape in shapes]
+    budget = sum(active(size, sparsity) for size in sizes)
+    for limit in sorted(set(ratios), reverse=True):
+        left = budget - sum(size for size, r in zip(sizes, ratios, strict=True) if r > limit)
+        epsilon = left / sum(r * size for size, r in zip(sizes, ratios, strict=True) if r <= limit)
+        if epsilon * limit <= 1:
+            return [epsilon * r if r <= limit else Fraction(1) for r in ratios]
+    raise AssertionError("the smallest r alone is within its budget whenever S >= 0")
+
+
+# ---- noise ----------------------------------------------------------------------------------------------------
+
+
+def words(text):
+    """Two unsigned 32-bit words of a text's BLAKE2b hash, little end first."""
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little")
+
+
+def lowbias32(x):
+    """Wellons's integer hash, https://github.com/skeeto/hash-prospector, in integers without bound."""
+    x ^= x >> 16
+    x = x * 0x7FEB352D % 2**32
+    x ^= x >> 15
+    x = x * 0x846CA68B % 2**32
+    return x ^ x >> 16
+
+
+def noise(seed, iteration, layer, purpose, indices):
+    """Scores of some entries, as fractions of 2²⁴: the top 24 bits of two rounds of the hash, a word for each."""
+    first, second = (a ^ b for a, b in zip(words(f"{seed}/{iteration}/{layer}"), words(purpose), strict=True))
+    return [Fraction(lowbias32((lowbias32(j ^ first) + second) % 2**32) >> 8, 2**24) for j in indices]
+
+
+def noise_array(seed, iteration, layer, purpose, shape):
+    """The same for all entries, as float32 of a shape."""
+    scores = noise(seed, iteration, layer, purpose, range(math.prod(shape)))
+    return np.array([float(score) for score in scores], np.float32).reshape(shape)
+
+
+# ---- clocks ---------------------------------------------------------------------------------------------------
+
+
+def rewiring_iterations(steps, delta_t, end):
+    """Multiples of ΔT with ΔT ≤ i < T_end, of the iterations 0 … T − 1."""
+    return [i for i in range(steps) if i % delta_t == 0 and delta_t <= i < end]
+
+
+def cosine_fraction(alpha, i, end):
+    """f(i) = α/2 · (1 + cos(πi/T_end))."""
+    return alpha / 2 * (1 + math.cos(math.pi * i / end))
+
+
+def pruning_iterations(steps, delta_t, begin, end):
+    """From t0 to t1 every ΔT, and t1 itself."""
+    return sorted({*range(begin, end, delta_t), end} & set(range(steps)))
+
+
+def pruning_share(i, begin, end):
+    """1 − (1 − u)³, exactly: the share of its final sparsity that a layer has at iteration i."""
+    return 1 - (1 - Fraction(i - begin, end - begin)) ** 3

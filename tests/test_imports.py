@@ -1,0 +1,96 @@
+"""Imports are lazy: the harness brings no framework and no tracking, and its help needs none of them installed."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "jax", "flax", "optax", "timm", "mlflow", "sklearn", "scipy", "matplotlib")
+
+EACH_MODULE = """
+import importlib, json, pkgutil, sys
+heavy, brought = set(sys.argv[1:]), {}
+def bring(name):
+    importlib.import_module(name)
+    brought[name] = sorted(heavy & set(sys.modules))
+bring("sparsebench")
+bring("sparsebench.cli")
+for package in ("sparsebench", "sparsebench_models", "sparsebench_torch", "sparsebench_jax"):
+    bring(package)
+for module in pkgutil.walk_packages(sys.modules["sparsebench"].__path__, "sparsebench."):
+    bring(module.name)
+print(json.dumps(brought))
+"""
+
+ONE_TRAINER = """
+import json, sys
+from sparsebench import plugins
+name, *heavy = sys.argv[1:]
+backend = plugins.load("backends", name)
+before = sorted(set(heavy) & set(sys.modules))
+backend.trainer("cpu")
+print(json.dumps([before, sorted(set(heavy) & set(sys.modules))]))
+"""
+
+BLOCKER = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {names!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}, blocked", name=name)
+
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def python(*arguments, **environment):
+    done = subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, env=os.environ | environment, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def without(tmp_path):
+    """An environment in which none of the heavy packages can be imported."""
+    (tmp_path / "sitecustomize.py").write_text(BLOCKER.format(names=HEAVY))
+    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    return {"PYTHONPATH": path}
+
+
+def test_no_module_of_the_harness_brings_a_framework():
+    brought = json.loads(python("-c", EACH_MODULE, *HEAVY))
+    assert {"sparsebench.cli.run", "sparsebench.data.feed", "sparsebench.methods.rigl"} <= set(brought)
+    assert {name: found for name, found in brought.items() if found} == {}
+
+
+def test_a_backend_brings_its_framework_when_asked_for_a_trainer(backend):
+    before, after = json.loads(python("-c", ONE_TRAINER, backend.name, *HEAVY))
+    assert before == []
+    assert set(backend.packages) & set(HEAVY) <= set(after)
+    assert {"torch", "jax"} & set(after) <= set(backend.packages)
+
+
+def test_the_blocker_blocks(without):
+    code = "try:\n    import torch\nexcept ModuleNotFoundError as error:\n    print(error)"
+    assert python("-c", code, **without) == "No module named 'torch', blocked\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--help"], ["run", "train", "leaderboard", "ui", "list", "import"]),
+        (["--version"], ["0."]),
+        (["run", "--help"], ["SUITE"]),
+        (["train", "--help"], ["--sparsity"]),
+        (["list", "methods"], ["rigl", "set", "static", "dense", "pruning"]),
+    ],
+    ids=["help", "version", "run", "train", "list"],
+)
+def test_help_needs_no_framework(without, arguments, told):
+    shown = python("-m", "sparsebench.cli", *arguments, **without)
+    assert [word for word in told if word not in shown] == []
