@@ -170,3 +170,11 @@ def _published(row):
     height, width, n_in, n_out = row["shape_hwio"] if row["kind"] == "conv" else (1, 1, *row["shape_hwio"])
     shape = (n_out, n_in, height, width) if row["kind"] == "conv" else (n_out, n_in)
     return Layer(row["name"], shape, "conv" if row["kind"] == "conv" else "linear", row["macs"])
+
+
+@pytest.mark.parametrize("distribution", [uniform, er, erk])
+def test_a_layer_without_entries_takes_no_part(distribution):
+    empty, others = linear("empty", 0, 5), [linear("a", 30, 20), linear("b", 20, 10)]
+    with_it = distribution([empty, *others], 0.9)
+    assert {name: with_it[name] for name in ("a", "b")} == distribution(others, 0.9)
+    assert active(empty.size, with_it["empty"]) == 0

@@ -12,7 +12,7 @@ import oracle
 from sparsebench import noise
 from sparsebench.errors import NonFiniteScoreError
 from sparsebench.masks import Change, Counts, budget, host_noise, plan, rewire
-from sparsebench.method import LAWS, Law, Method, Signals
+from sparsebench.method import Method, Signals, gradient_magnitude, magnitude
 from sparsebench.methods.dense import dense
 from sparsebench.methods.pruning import pruning
 from sparsebench.methods.rigl import rigl
@@ -42,7 +42,7 @@ from strategies import (
 METHODS = (dense, static, set_, rigl, pruning)
 
 THIRD_PARTY = {
-    "whole": replace(rigl, claims=LAWS - {Law.LOCAL_SCORES}),
+    "whole": replace(rigl, drop=magnitude.score, grow=gradient_magnitude.score),
     "own selection": replace(rigl, select=lambda xp, score, count, among: oracle.top(score, count, among)),
 }
 """RigL, but for what it promises or how it selects."""
@@ -291,3 +291,17 @@ def test_layers_side_by_side_name_the_first_bad_one():
     layers = [(layer((5, 3, 3, 2), name), given) for name, given in zip(("fc1", "fc2", "fc3"), signals, strict=True)]
     with pytest.raises(NonFiniteScoreError, match="'fc2'"):
         rewire_layers(rigl, layers, {name: Counts(20, 3) for name in ("fc1", "fc2", "fc3")})
+
+
+@on_devices
+@pytest.mark.parametrize(("kept", "grown", "role"), [(9, 0, None), (8, 1, "grow"), (8, 0, None)])
+def test_a_score_that_decides_nothing_may_be_anything(call, kept, grown, role):
+    """RigL whose gradient is all NaN, where nothing is to grow: host and device agree to go on."""
+    ones = np.ones((3, 3), np.float32)
+    problem = (layer((3, 3)), ones, ones * np.nan, ones.astype(bool), (0, 0), Counts(kept, grown))
+    assert updated(call, rigl, problem)[1] is (role is None)
+    if role is None:
+        assert updated_on_host(rigl, problem).active == kept + grown
+    else:
+        with pytest.raises(NonFiniteScoreError, match=f"the {role} score"):
+            updated_on_host(rigl, problem)

@@ -18,7 +18,7 @@ import sparsebench.methods
 from sparsebench import noise, plugins
 from sparsebench.errors import NonFiniteScoreError
 from sparsebench.masks import budget, first_masks, host_noise
-from sparsebench.method import LAWS, Event, Law, Signals, gradient_magnitude, magnitude, random
+from sparsebench.method import LAWS, Event, Law, Local, Signals, gradient_magnitude, magnitude, random
 from sparsebench.methods.dense import dense
 from sparsebench.methods.pruning import pruning
 from sparsebench.methods.rigl import rigl
@@ -216,14 +216,14 @@ def test_magnitudes():
 @pytest.mark.parametrize("method", ALL, ids=METHODS)
 @pytest.mark.parametrize("role", ["start", "drop", "grow"])
 def test_scores_are_local(method, role):
-    """Scores of some entries are the same entries of all scores: what `Law.LOCAL_SCORES` promises."""
+    """Scores of some entries are the same entries of all scores: what `Local` promises."""
     generator, places = np.random.default_rng(1), np.array([3, 4, 17, 59])
     weight, gradient, drawn = generator.standard_normal((3, 60), np.float32)
     mask = generator.random(60) < 0.5
     score = getattr(method, role)
     whole = score(np, layer((60,)), Signals(weight, gradient, mask, lambda purpose: drawn, role))
     some = Signals(weight[places], gradient[places], mask[places], lambda purpose: drawn[places], role)
-    assert Law.LOCAL_SCORES in method.claims
+    assert isinstance(score, Local)
     assert whole.dtype == np.float32
     assert_array_equal(score(np, layer((60,)), some), whole[places])
 

@@ -53,7 +53,8 @@ def erk(layers: Sequence[Layer], sparsity: float) -> Sparsities:
 def _proportional(layers: Sequence[Layer], sparsity: float, ratio: Callable[[Layer], float]) -> Sparsities:
     """Density min(1, ε·r): ε is solved again each time the layers with the largest r saturate at density 1."""
     dense: list[Layer] = []
-    free = list(layers)
+    free = [layer for layer in layers if layer.size]
+    scale = math.inf
     while free:
         scale = _epsilon(free, dense, sparsity, ratio)
         largest = max(ratio(layer) for layer in free)
@@ -61,10 +62,8 @@ def _proportional(layers: Sequence[Layer], sparsity: float, ratio: Callable[[Lay
             break
         dense += [layer for layer in free if ratio(layer) == largest]
         free = [layer for layer in free if ratio(layer) != largest]
-    else:
-        scale = math.inf
-    saturated = {layer.name for layer in dense}
-    return {layer.name: 0.0 if layer.name in saturated else 1.0 - min(1.0, scale * ratio(layer)) for layer in layers}
+    shares = {layer.name: 1.0 - min(1.0, scale * ratio(layer)) for layer in free}
+    return {layer.name: shares.get(layer.name, 0.0) for layer in layers}
 
 
 def _epsilon(free: Sequence[Layer], dense: Sequence[Layer], sparsity: float, ratio: Callable[[Layer], float]) -> float:

@@ -65,12 +65,16 @@ def budget(
 
 
 def rewire(xp: Any, method: Method, layer: Layer, signals: Signals, kept: Any, grown: Any) -> tuple[Any, Any]:
-    """(new mask, are all scores finite). Just-dropped entries are candidates to grow; kept ones are not."""
+    """(new mask, are the scores that decide something finite).
+
+    Just-dropped entries are candidates to grow; kept ones are not.
+    """
     drop = method.drop(xp, layer, replace(signals, role="drop"))
     keep = method.select(xp, drop, kept, signals.mask)
     grow = method.grow(xp, layer, replace(signals, role="grow"))
     new = keep | method.select(xp, grow, grown, ~keep)
-    return new, selection.finite(xp, drop) & selection.finite(xp, grow)
+    sound = (selection.finite(xp, drop) | (xp.sum(signals.mask) == kept)) & (selection.finite(xp, grow) | (grown == 0))
+    return new, sound
 
 
 def first_masks(

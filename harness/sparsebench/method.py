@@ -23,7 +23,6 @@ class Law(Enum):
     ZERO_OUTSIDE = "weights are exactly zero outside the mask after every step, with any optimizer"
     FRESH_STATE = "kept connections were active; truly new ones start at 0 with their optimizer state cleared"
     FINITE_SCORES = "scores are finite float32, subnormals count as 0; anything else is an error"
-    LOCAL_SCORES = "entry j of a score depends on entry j of its signals only, so any part may be scored alone"
     SAME_EVERYWHERE = "equal scores, seed and counts give bit-identical masks on every backend and device"
     MONOTONE = "active counts never increase and a pruned connection never returns"
 
@@ -51,20 +50,35 @@ class Signals:
 Score = Callable[[Any, Layer, Signals], Any]
 """(xp, layer, signals) -> float32 scores of the layer's canonical shape; higher is kept or grown first."""
 
+
+@dataclass(frozen=True)
+class Local:
+    """A score whose entry j depends on entry j of its signals only, and says so: hosts then score parts of a layer."""
+
+    score: Score
+
+    def __call__(self, xp: Any, layer: Layer, signals: Signals) -> Any:
+        """The score of whatever entries the signals hold."""
+        return self.score(xp, layer, signals)
+
+
 Select = Callable[[Any, Any, Any, Any], Any]
 """(xp, score, count, among) -> bool mask with exactly `count` entries, all of them in `among`."""
 
 
+@Local
 def random(xp: Any, layer: Layer, signals: Signals) -> Any:
     """Uniform random scores, independent for start, drop and grow."""
     return signals.noise(signals.role)
 
 
+@Local
 def magnitude(xp: Any, layer: Layer, signals: Signals) -> Any:
     """|w|, so that the smallest weights are dropped."""
     return xp.abs(signals.weight)
 
 
+@Local
 def gradient_magnitude(xp: Any, layer: Layer, signals: Signals) -> Any:
     """|∂L/∂w| of this iteration's batch, inactive connections included."""
     return xp.abs(signals.gradient)

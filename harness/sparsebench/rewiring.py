@@ -1,7 +1,6 @@
 """Mask updates in NumPy, layers side by side in threads: the rule of `masks.rewire`, told by the places that change.
 
-A method whose scores are local and whose selection is `top` is scored where it matters only: the active entries for
-dropping, cache-sized blocks of all entries for growing.
+A `Local` score is made and forgotten in blocks that fit the cache; any other is made for the layer as a whole.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from sparsebench.environment import threads
 from sparsebench.errors import NonFiniteScoreError
 from sparsebench.layers import Layer
 from sparsebench.masks import Change, Counts, Mask
-from sparsebench.method import Law, Method, Score, Signals
+from sparsebench.method import Local, Method, Score, Signals
 from sparsebench.places import HIGHEST, REST, Order, Places, flat, memory_order, select, shaped
 from sparsebench.selection import finite, top
 
@@ -85,7 +84,7 @@ def _dropped(method: Method, layer: Layer, signals: Signals, kept: int, old: Mas
     if not lost:
         return np.empty(0, np.intp)
     if method.select is top:
-        return select(REST, _scores(method, method.drop, layer, signals, order), lost, old, layer.shape, order)
+        return select(REST, _scores(method.drop, layer, signals, order), lost, old, layer.shape, order)
     keep = method.select(np, _finite(method.drop(np, layer, signals)), kept, signals.mask)
     return np.flatnonzero(old & ~flat(keep, order))
 
@@ -95,14 +94,14 @@ def _grown(method: Method, layer: Layer, signals: Signals, count: int, free: Mas
     if not count:
         return np.empty(0, np.intp)
     if method.select is top:
-        return select(HIGHEST, _scores(method, method.grow, layer, signals, order), count, free, layer.shape, order)
+        return select(HIGHEST, _scores(method.grow, layer, signals, order), count, free, layer.shape, order)
     chosen = method.select(np, _finite(method.grow(np, layer, signals)), count, shaped(free, layer.shape, order))
     return np.flatnonzero(flat(chosen, order))
 
 
-def _scores(method: Method, score: Score, layer: Layer, signals: Signals, order: Order) -> places.Score:
-    """The scores of any part of a layer; a method that does not promise local scores is scored as a whole."""
-    if Law.LOCAL_SCORES not in method.claims:
+def _scores(score: Score, layer: Layer, signals: Signals, order: Order) -> places.Score:
+    """The scores of any part of a layer."""
+    if not isinstance(score, Local):
         return flat(score(np, layer, signals), order).__getitem__
     weight, mask = flat(signals.weight, order), flat(signals.mask, order)
     gradient = None if signals.gradient is None else flat(signals.gradient, order)
