@@ -13,6 +13,7 @@ from sparsebench.errors import NonFiniteScoreError
 from sparsebench.layers import Layer
 from sparsebench.masks import Change, Counts, host_noise, rewire
 from sparsebench.method import Event, Method, Signals
+from sparsebench.places import Places
 from sparsebench.rewiring import rewire_layers
 from sparsebench_torch import optimizers
 from sparsebench_torch.state import TorchState
@@ -41,13 +42,12 @@ def on_host(
     ]
     done = rewire_layers(method, parts, budget)
     for i, (layer, rewired) in enumerate(zip(layers, done, strict=True)):
-        dropped, grown = torch.from_numpy(rewired.dropped), torch.from_numpy(rewired.grown)
         state.masks[layer.name] = torch.from_numpy(rewired.mask)
-        _write(state.masked[i], dropped, 0)
-        _write(state.multipliers[i], dropped, 0)
-        _write(state.multipliers[i], grown, 1)
+        _write(state.masked[i], rewired.dropped, 0)
+        _write(state.multipliers[i], rewired.dropped, 0)
+        _write(state.multipliers[i], rewired.grown, 1)
         for moment in optimizers.elementwise_state(state.optimizer, state.masked[i]):
-            _write(moment, grown, 0)
+            _write(moment, rewired.grown, 0)
     return {layer.name: rewired.change for layer, rewired in zip(layers, done, strict=True)}
 
 
@@ -57,12 +57,15 @@ def _views(signals: Signals, layer: Layer, key: noise.Key) -> Signals:
     return Signals(signals.weight.numpy(), gradient, signals.mask.numpy(), host_noise(layer, key))
 
 
-def _write(tensor: Tensor, places: Tensor, value: float) -> None:
-    """Set entries by canonical flat index, whatever the tensor's memory format."""
-    if tensor.is_contiguous():
-        tensor.view(-1)[places] = value
+def _write(tensor: Tensor, places: Places, value: float) -> None:
+    """Set entries by canonical flat index, whatever the tensor's type and memory format.
+
+    In NumPy where it can be: torch's threads wait for each other far longer than such a write takes.
+    """
+    if tensor.dtype == torch.float32 and tensor.is_contiguous():
+        tensor.detach().numpy().reshape(-1)[places] = value
     else:
-        tensor[torch.unravel_index(places, tensor.shape)] = value
+        tensor[torch.unravel_index(torch.from_numpy(places), tensor.shape)] = value
 
 
 def on_device(
