@@ -22,7 +22,7 @@ def flax(array: Any) -> Any:
     return array if axes is None else array.transpose(axes)
 
 
-def name(path: tuple[str | int, ...]) -> str:
+def name(path: tuple[object, ...]) -> str:
     """Canonical parameter name of a Flax path: ("fc1", "kernel") is `fc1.weight`."""
     *parents, leaf = map(str, path)
     return ".".join([*parents, _LEAVES.get(leaf, leaf)])

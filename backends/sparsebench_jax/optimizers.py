@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,18 +56,38 @@ _STEPS: dict[str, Callable[[Recipe], list[optax.GradientTransformation]]] = {
 }
 
 
-def clear(state: Any, where: Parameters) -> Any:
-    """Zero the per-element state of each parameter named in `where` at its true entries (bool, parameter's shape)."""
-    return jax.tree.map_with_path(lambda path, leaf: _cleared(path, leaf, where), state)
+def refusal(transformation: optax.GradientTransformation, parameters: Any, masked: Iterable[str]) -> str | None:
+    """Why connections of the parameters named in `masked` cannot be grown; `parameters` may be shapes only."""
+
+    def grow(parameters: Parameters) -> Any:
+        everywhere = {name: parameters[name] == 0 for name in masked}
+        return clear(transformation.init(parameters), parameters, everywhere)
+
+    try:
+        jax.eval_shape(grow, parameters)
+    except UserError as error:
+        return str(error)
+    return None
 
 
-def _cleared(path: tuple[Any, ...], leaf: jax.Array, where: Parameters) -> jax.Array:
-    name = next((key.key for key in reversed(path) if isinstance(key, jax.tree_util.DictKey)), None)
-    if name not in where or (leaf.size == 1 and leaf.shape != where[name].shape):
-        return leaf
-    if leaf.shape != where[name].shape:
+def clear(state: Any, parameters: Parameters, where: Parameters) -> Any:
+    """Zero the per-element state of each parameter named in `where` at its true entries; shared counters stay.
+
+    Raises:
+        UserError: some state is neither a parameter's, element by element, nor a shared counter.
+    """
+    return jax.tree.map_with_path(lambda path, leaf: _cleared(path, leaf, parameters, where), state)
+
+
+def _cleared(path: tuple[Any, ...], leaf: jax.Array, parameters: Parameters, where: Parameters) -> jax.Array:
+    keys = (key.key for key in reversed(path) if isinstance(key, jax.tree_util.DictKey))
+    name = next((key for key in keys if key in parameters), None)
+    if name in where and leaf.shape == where[name].shape:
+        return jnp.where(where[name], jnp.zeros_like(leaf), leaf)
+    if leaf.size > 1 and (name in where or (name is None and jnp.issubdtype(leaf.dtype, jnp.floating))):
+        whose = f"{name!r} of shape {where[name].shape}" if name in where else f"several of {', '.join(where)}"
         raise UserError(
-            f"the optimizer keeps state of shape {leaf.shape} for {name!r} of shape {where[name].shape}: "
+            f"the optimizer keeps state of shape {leaf.shape} for {whose}: "
             "factored state cannot be cleared per connection; use an optimizer with per-element state"
         )
-    return jnp.where(where[name], jnp.zeros_like(leaf), leaf)
+    return leaf

@@ -1,4 +1,4 @@
-"""The compiled functions of one task: a segment of steps, a dense gradient, an evaluation, the adoption of masks.
+"""The compiled functions of one task: a fresh state, a segment of steps, a gradient, an evaluation, new masks adopted.
 
 One compilation each: masks, rates and the number of steps are arguments.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -26,11 +27,15 @@ EVALUATION_BATCH = 1000
 
 @dataclass(frozen=True)
 class Program:
-    """Compiled functions over (parameters, rest, optimizer state); `rest` is the module without its parameters."""
+    """Compiled functions over (parameters, rest, optimizer state); `rest` is the module without its parameters.
 
-    names: dict[tuple[str | int, ...], str]
+    The fields `parameters` (by canonical name) and `rest` hold shapes and types only.
+    """
+
+    parameters: dict[str, jax.ShapeDtypeStruct]
     rest: Any
     optimizer: Optimizer
+    fresh: Callable[..., tuple[Parameters, Any, Any]]
     segment: Callable[..., tuple[Parameters, Any, Any, jax.Array]]
     gradient: Callable[..., tuple[jax.Array, Any, Parameters]]
     adopt: Callable[..., tuple[Parameters, Any]]
@@ -39,13 +44,20 @@ class Program:
 
 def compile(task: Task, optimizer: Optimizer) -> Program:
     """The functions of a task; XLA compiles each at its first call."""
-    graph, parameters, rest = nnx.split(builder(task.model, "jax")(task.input), nnx.Param, ...)
+    build = partial(builder(task.model, "jax"), task.input)
+    graph, parameters, rest = nnx.split(nnx.eval_shape(build), nnx.Param, ...)
     names = {path: layout.name(path) for path, _ in nnx.to_flat_state(parameters)}
+    shapes = {names[path]: jax.ShapeDtypeStruct(p.shape, p.dtype) for path, p in nnx.to_flat_state(parameters)}
     smoothing = task.recipe.label_smoothing
+
+    def fresh(weights: Parameters, masks: Parameters) -> tuple[Parameters, Any, Any]:
+        """Compiled, so that weights the module draws for itself are dropped and no two leaves share a buffer."""
+        parameters = masked({name: weights[name].astype(own.dtype) for name, own in shapes.items()}, masks)
+        return parameters, nnx.state(build(), nnx.Not(nnx.Param)), optimizer.transformation.init(parameters)
 
     def module(parameters: Parameters, rest: Any, training: bool) -> Any:
         state = nnx.from_flat_state({path: parameters[name] for path, name in names.items()})
-        built = nnx.merge(graph, state, rest)
+        built = nnx.merge(graph, state, rest, copy=True)  # variables of this trace: batch statistics are written
         built.train() if training else built.eval()
         return built
 
@@ -58,7 +70,7 @@ def compile(task: Task, optimizer: Optimizer) -> Program:
         return module(parameters, rest, training=False)(images)
 
     return Program(
-        names, rest, optimizer,
+        shapes, rest, optimizer, jax.jit(fresh),
         jax.jit(_segment(jax.value_and_grad(loss, has_aux=True), optimizer), donate_argnums=(0, 1, 2)),
         jax.jit(_gradient(jax.value_and_grad(loss, has_aux=True))),
         jax.jit(_adopt, donate_argnums=(0, 1)),
@@ -86,7 +98,7 @@ def _segment(value_and_grad: Callable[..., Any], optimizer: Optimizer) -> Callab
         if not optimizer.elementwise:
             gradients = masked(gradients, masks)
         directions, state = optimizer.transformation.update(gradients, state, parameters)
-        parameters = optax.apply_updates(parameters, jax.tree.map(lambda d: -rate * d, directions))
+        parameters: Any = optax.apply_updates(parameters, jax.tree.map(lambda d: -rate * d, directions))
         return (masked(parameters, masks), rest, state), loss
 
     def segment(
@@ -117,7 +129,7 @@ def _gradient(value_and_grad: Callable[..., Any]) -> Callable[..., Any]:
 
 def _adopt(parameters: Parameters, state: Any, old: Parameters, new: Parameters) -> tuple[Parameters, Any]:
     """Dropped weights to zero, the optimizer state of truly new connections cleared."""
-    return masked(parameters, new), clear(state, {name: new[name] & ~old[name] for name in new})
+    return masked(parameters, new), clear(state, parameters, {name: new[name] & ~old[name] for name in new})
 
 
 def _evaluate(forward: Callable[..., jax.Array]) -> Callable[..., Any]:

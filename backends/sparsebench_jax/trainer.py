@@ -20,9 +20,11 @@ from sparsebench.models import Arrays
 from sparsebench.trainer import Metrics, Report, Tally, Task
 from sparsebench_jax import layout, optimizers, rewiring
 from sparsebench_jax.optimizers import Parameters
-from sparsebench_jax.program import CHUNK, Program, compile, masked
+from sparsebench_jax.program import CHUNK, Program, compile
 
 Data = tuple[jax.Array, jax.Array]
+BFLOAT16 = ":bfloat16"
+"""Ends the name of an array that holds bfloat16 as its bits in int16: NumPy has no such type."""
 
 
 @dataclass(frozen=True)
@@ -47,30 +49,37 @@ class JaxTrainer:
         self._rewire: rewiring.Rewire = rewiring.on_host if self.device.platform == "cpu" else rewiring.on_device
 
     def supports(self, task: Task, method: Method) -> str | None:
-        """Every method runs here, on any task whose model has a Flax builder."""
-        return None
+        """Every method runs here; one that updates masks needs an optimizer whose state is per element."""
+        if not method.updates:
+            return None
+        program = self._program(task)
+        prunable = [f"{layer.name}.weight" for layer in task.layers]
+        return optimizers.refusal(program.optimizer.transformation, program.parameters, prunable)
 
     def init(self, task: Task, weights: Arrays, masks: Masks) -> JaxState:
-        """These weights in Flax's layout, masked; the optimizer's and the module's other state fresh."""
+        """These weights in Flax's layout and the module's type, masked; all other state fresh."""
         program = self._program(task)
-        parameters = {name: self._put(layout.flax(weights[name])) for name in program.names.values()}
+        given = {name: self._put(layout.flax(weights[name])) for name in program.parameters}
         placed = {f"{name}.weight": self._put(layout.flax(mask)) for name, mask in masks.items()}
-        parameters = masked(parameters, placed)
-        rest = jax.tree.map(jnp.copy, program.rest)
-        return JaxState(task, parameters, rest, program.optimizer.transformation.init(parameters), placed)
+        parameters, rest, optimizer = program.fresh(given, placed)
+        return JaxState(task, parameters, rest, optimizer, placed)
 
     def train(self, state: JaxState, method: Method, feed: Feed, start: int, stop: int) -> tuple[JaxState, Tally]:
         """One optimizer step for each batch start … stop − 1."""
         program, data = self._program(state.task), self._split(state.task.dataset, "train")
-        carry = (state.parameters, state.rest, state.optimizer)
-        losses = [jnp.zeros(0, jnp.float32)]
+        parameters, rest, optimizer = state.parameters, state.rest, state.optimizer
+        losses: list[jax.Array] = []
         for first in range(start, stop, CHUNK):
             last = min(first + CHUNK, stop)
             batches = _padded(feed.indices(first, last))
             rates = _padded(state.task.rates(first, last).astype(np.float32))
-            *carry, loss = program.segment(*carry, state.masks, data, batches, rates, last - first)
-            losses.append(loss[: last - first])
-        return JaxState(state.task, *carry, state.masks), Tally(np.concatenate(jax.device_get(losses)))
+            parameters, rest, optimizer, loss = program.segment(
+                parameters, rest, optimizer, state.masks, data, batches, rates, last - first
+            )
+            losses.append(loss)
+        # cut on the host: a slice on the device would compile for every length
+        tally = Tally(np.concatenate([np.zeros(0, np.float32), *jax.device_get(losses)])[: stop - start])
+        return JaxState(state.task, parameters, rest, optimizer, state.masks), tally
 
     def update(
         self, state: JaxState, method: Method, event: Event, budget: Mapping[str, Counts], feed: Feed
@@ -84,6 +93,7 @@ class JaxTrainer:
             loss, rest, gradients = program.gradient(state.parameters, rest, state.masks, data, batch)
         layers = [layer for layer in state.task.layers if f"{layer.name}.weight" in state.masks]
         new, changes = self._rewire(method, layers, feed.seed, event, budget, state.parameters, gradients, state.masks)
+        new = jax.device_put(new, self.device)  # tied to it like all else: else every function compiles again
         parameters, optimizer = program.adopt(state.parameters, state.optimizer, state.masks, new)
         report = Report(None if loss is None else float(loss), changes)
         return JaxState(state.task, parameters, rest, optimizer, new), report
@@ -106,12 +116,13 @@ class JaxTrainer:
         """Parameters and masks in canonical layout; the module's and optimizer's other leaves in tree order."""
         arrays = {f"parameter/{name}": _host(value) for name, value in state.parameters.items()}
         arrays |= {f"mask/{name}": _host(mask) for name, mask in state.masks.items()}
-        arrays |= {f"rest/{i}": np.array(leaf) for i, leaf in enumerate(jax.tree.leaves(state.rest))}
-        return arrays | {f"optimizer/{i}": np.array(leaf) for i, leaf in enumerate(jax.tree.leaves(state.optimizer))}
+        for kind, tree in (("rest", state.rest), ("optimizer", state.optimizer)):
+            arrays |= {f"{kind}/{i}": np.array(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))}
+        return dict(_encoded(*entry) for entry in arrays.items())
 
     def restore(self, task: Task, arrays: Mapping[str, NDArray[Any]]) -> JaxState:
         """A fresh state, filled from a snapshot."""
-        program = self._program(task)
+        program, arrays = self._program(task), dict(_decoded(*entry) for entry in arrays.items())
         named = {
             kind: {
                 name.removeprefix(kind): self._put(layout.flax(value))
@@ -120,7 +131,7 @@ class JaxTrainer:
             }
             for kind in ("parameter/", "mask/")
         }
-        optimizer = program.optimizer.transformation.init(named["parameter/"])
+        optimizer = jax.eval_shape(program.optimizer.transformation.init, program.parameters)
         return JaxState(
             task,
             named["parameter/"],
@@ -134,7 +145,7 @@ class JaxTrainer:
         return jax.tree.unflatten(structure, [self._put(arrays[f"{kind}/{i}"]) for i in range(len(leaves))])
 
     def _program(self, task: Task) -> Program:
-        key = (task.model.name, task.input, task.recipe)
+        key = (task.model, task.input, task.recipe)
         if key not in self._programs:
             self._programs[key] = compile(task, self.optimizer(task.recipe))
         return self._programs[key]
@@ -162,10 +173,18 @@ def _padded(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _host(array: jax.Array) -> NDArray[Any]:
-    return np.ascontiguousarray(layout.canonical(np.array(array)))
+    return np.array(layout.canonical(np.asarray(array)), order="C")
 
 
-def _device(name: str) -> jax.Device:
+def _encoded(name: str, array: NDArray[Any]) -> tuple[str, NDArray[Any]]:
+    return (name + BFLOAT16, array.view(np.int16)) if array.dtype == jnp.bfloat16 else (name, array)
+
+
+def _decoded(name: str, array: NDArray[Any]) -> tuple[str, NDArray[Any]]:
+    return (name.removesuffix(BFLOAT16), array.view(jnp.bfloat16)) if name.endswith(BFLOAT16) else (name, array)
+
+
+def _device(name: str) -> Any:
     try:
         return jax.devices(name)[0]
     except RuntimeError as error:

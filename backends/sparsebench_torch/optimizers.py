@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn, optim
 
 from sparsebench.config import Recipe
-from sparsebench.errors import UserError
 
 Build = Callable[[nn.Module, Recipe], optim.Optimizer]
 
@@ -42,26 +41,42 @@ def set_rate(optimizer: optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def elementwise_state(optimizer: optim.Optimizer, parameter: Tensor) -> Iterator[Tensor]:
-    """State tensors of the parameter's own shape; scalars are shared counters and left out.
+def take_empty_step(optimizer: optim.Optimizer) -> None:
+    """One step with gradients of zero, for an optimizer that makes its state at the first."""
+    for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
 
-    Raises:
-        UserError: a state tensor is neither, so an entry's share of it is not known (factored state).
-    """
-    for name, value in optimizer.state.get(parameter, {}).items():
-        if not isinstance(value, Tensor) or (value.numel() == 1 and value.shape != parameter.shape):
-            continue
-        if value.shape != parameter.shape:
-            raise UserError(
-                f"optimizer {type(optimizer).__name__} keeps {name!r} of shape {tuple(value.shape)} for a weight of "
-                f"shape {tuple(parameter.shape)}: factored state cannot be cleared per connection; "
-                "use an optimizer with per-element state"
-            )
-        yield value
+
+def refusal(optimizer: optim.Optimizer, masked: Mapping[str, Tensor]) -> str | None:
+    """Why connections of these parameters cannot be grown: their state is not all per element or shared."""
+    for name, parameter in masked.items():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if not _understood(value, parameter):
+                kind = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"type {type(value).__name__}"
+                return (
+                    f"optimizer {type(optimizer).__name__} keeps {key!r} of {kind} for {name!r} of shape "
+                    f"{tuple(parameter.shape)}: factored state cannot be cleared per connection; "
+                    "use an optimizer with per-element state"
+                )
+    return None
+
+
+def _understood(value: object, parameter: Tensor) -> bool:
+    if isinstance(value, Tensor):
+        return value.shape == parameter.shape or value.numel() == 1
+    return value is None or isinstance(value, int | float)
+
+
+def elementwise_state(optimizer: optim.Optimizer, parameter: Tensor) -> Iterator[Tensor]:
+    """State tensors of the parameter's own shape; single numbers are shared counters and left out."""
+    for value in optimizer.state.get(parameter, {}).values():
+        if isinstance(value, Tensor) and value.shape == parameter.shape:
+            yield value
 
 
 @torch.no_grad()
 def clear(optimizer: optim.Optimizer, parameter: Tensor, where: Tensor) -> None:
     """Zero the per-element state where `where` (bool, the parameter's shape) is true."""
-    for state in elementwise_state(optimizer, parameter):
-        state.masked_fill_(where, 0)
+    for value in elementwise_state(optimizer, parameter):
+        value.masked_fill_(where, 0)

@@ -11,11 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn, optim
 
+from sparsebench.errors import UserError
 from sparsebench.masks import Masks
 from sparsebench.models import Arrays
 from sparsebench.trainer import Task
 
 Snapshot = dict[str, NDArray[Any]]
+BFLOAT16 = ":bfloat16"
+"""Ends the name of an array that holds bfloat16 as its bits in int16: NumPy has no such type."""
 
 
 @dataclass
@@ -35,22 +38,28 @@ class TorchState:
     @torch.no_grad()
     def apply_masks(self) -> None:
         """Weights become exactly zero outside their mask."""
-        if self.masked:
-            torch._foreach_mul_(self.masked, self.multipliers)
+        _multiply([*self.masked], self.multipliers)
 
     @torch.no_grad()
     def mask_gradients(self) -> None:
-        """For optimizers that couple coordinates."""
-        if self.masked:
-            torch._foreach_mul_([p.grad for p in self.masked], self.multipliers)
+        """For optimizers that couple coordinates; a layer that the loss does not reach has no gradient."""
+        reached = [(p.grad, m) for p, m in zip(self.masked, self.multipliers, strict=True) if p.grad is not None]
+        _multiply([gradient for gradient, _ in reached], [multiplier for _, multiplier in reached])
+
+
+def _multiply(tensors: list[Tensor], factors: list[Tensor]) -> None:
+    """All products in one call, under the name that torch's own optimizers use: there is no public one."""
+    if tensors:
+        torch._foreach_mul_(tensors, factors)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def make(task: Task, module: nn.Module, optimizer: optim.Optimizer, masks: Mapping[str, Tensor]) -> TorchState:
-    """A state with these masks applied."""
+    """A state with these masks applied, in the order of the layers whatever the order they come in."""
     parameters = dict(module.named_parameters())
+    masks = {layer.name: masks[layer.name] for layer in task.layers if layer.name in masks}
     masked = [parameters[f"{name}.weight"] for name in masks]
     multipliers = [mask.to(weight.dtype) for mask, weight in zip(masks.values(), masked, strict=True)]
-    state = TorchState(task, module, optimizer, dict(masks), multipliers, masked)
+    state = TorchState(task, module, optimizer, masks, multipliers, masked)
     state.apply_masks()
     return state
 
@@ -63,40 +72,59 @@ def load_weights(module: nn.Module, weights: Arrays) -> None:
 
 
 def masks_to(device: torch.device, masks: Masks) -> dict[str, Tensor]:
-    """Host masks as bool tensors on a device."""
-    return {name: torch.from_numpy(np.array(mask)).to(device) for name, mask in masks.items()}
+    """Host masks as bool tensors on a device, in canonical memory order."""
+    return {name: torch.from_numpy(np.array(mask, order="C")).to(device) for name, mask in masks.items()}
 
 
 def snapshot(state: TorchState) -> Snapshot:
-    """Module, masks and optimizer as named arrays; Python numbers in the optimizer's state keep their kind."""
-    arrays = {f"module/{name}": _array(value) for name, value in state.module.state_dict().items()}
-    arrays |= {f"mask/{name}": _array(mask) for name, mask in state.masks.items()}
+    """Module, masks and optimizer as named arrays; Python numbers in the optimizer's state keep their kind.
+
+    Raises:
+        UserError: the optimizer keeps something that is neither a tensor nor a number.
+    """
+    entries: dict[str, object] = {f"module/{name}": value for name, value in state.module.state_dict().items()}
+    entries |= {f"mask/{name}": mask for name, mask in state.masks.items()}
     for name, parameter in state.module.named_parameters():
         for key, value in state.optimizer.state.get(parameter, {}).items():
-            if isinstance(value, Tensor):
-                arrays[f"tensor/{name}/{key}"] = _array(value)
-            elif value is not None:
-                arrays[f"number/{name}/{key}"] = np.asarray(value)
-    return arrays
+            entries[f"{'tensor' if isinstance(value, Tensor) else 'number'}/{name}/{key}"] = value
+    for i, group in enumerate(state.optimizer.param_groups):
+        entries |= {f"group/{i}/{key}": value for key, value in group.items() if isinstance(value, int | float)}
+    return dict(_encoded(name, value) for name, value in entries.items() if value is not None)
 
 
 def fill(module: nn.Module, optimizer: optim.Optimizer, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
     """Put a snapshot back into a fresh module and optimizer; returns the masks."""
     device = next(module.parameters()).device
-    module.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in _under("module/", arrays).items()})
+    module.load_state_dict(dict(_decoded(*entry) for entry in _under("module/", arrays).items()))
     parameters = dict(module.named_parameters())
-    for path, value in _under("tensor/", arrays).items():
+    for entry in _under("tensor/", arrays).items():
+        path, tensor = _decoded(*entry)
         name, _, key = path.rpartition("/")
-        tensor = torch.from_numpy(value.copy())
         optimizer.state[parameters[name]][key] = tensor if tensor.ndim == 0 else tensor.to(device)
     for path, value in _under("number/", arrays).items():
         name, _, key = path.rpartition("/")
         optimizer.state[parameters[name]][key] = value.item()
+    for path, value in _under("group/", arrays).items():
+        group, _, key = path.partition("/")
+        optimizer.param_groups[int(group)][key] = value.item()
     return masks_to(device, _under("mask/", arrays))
 
 
-def _array(value: Tensor) -> NDArray[Any]:
-    return value.detach().cpu().numpy().copy()
+def _encoded(name: str, value: object) -> tuple[str, NDArray[Any]]:
+    if isinstance(value, int | float):
+        return name, np.asarray(value)
+    if not isinstance(value, Tensor):
+        raise UserError(f"the optimizer keeps a {type(value).__name__} at {name}: only tensors and numbers are saved")
+    if value.dtype == torch.bfloat16:
+        name, value = name + BFLOAT16, value.view(torch.int16)
+    return name, value.detach().cpu().numpy().copy()
+
+
+def _decoded(name: str, array: NDArray[Any]) -> tuple[str, Tensor]:
+    tensor = torch.from_numpy(array.copy())
+    if name.endswith(BFLOAT16):
+        return name.removesuffix(BFLOAT16), tensor.view(torch.bfloat16)
+    return name, tensor
 
 
 def _under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -34,8 +34,14 @@ class TorchTrainer:
         self._data: dict[str, dict[str, tuple[Tensor, Tensor]]] = {}
 
     def supports(self, task: Task, method: Method) -> str | None:
-        """Every method runs here, on any task whose model has a torch builder."""
-        return None
+        """Every method runs here; one that updates masks needs an optimizer whose state is per element."""
+        if not method.updates or self.optimizer is optimizers.build:
+            return None
+        module = self._module(task)
+        optimizer = self.optimizer(module, task.recipe)
+        optimizers.take_empty_step(optimizer)
+        prunable = {f"{layer.name}.weight" for layer in task.layers}
+        return optimizers.refusal(optimizer, {n: p for n, p in module.named_parameters() if n in prunable})
 
     def init(self, task: Task, weights: Arrays, masks: Masks) -> TorchState:
         """A fresh module with these weights, masked."""
@@ -63,6 +69,9 @@ class TorchTrainer:
         self, state: TorchState, method: Method, event: Event, budget: Mapping[str, Counts], feed: Feed
     ) -> tuple[TorchState, Report]:
         """New masks; the dense gradient, where needed, is that of batch `event.iteration` in training mode."""
+        names = (f"{name}.weight" for name in state.masks)
+        if reason := optimizers.refusal(state.optimizer, dict(zip(names, state.masked, strict=True))):
+            raise UserError(reason)
         loss = None
         state.optimizer.zero_grad(set_to_none=True)
         if method.needs_gradient:
