@@ -16,12 +16,18 @@ def folder(tmp_path, monkeypatch):
     toy.install(tmp_path / "site")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     plugins._entries.cache_clear()
-    monkeypatch.setattr(mirror, "mirror", lambda found, uri, artifacts: mirror.Outcome(new=len(found)))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(mirror, "mirror", _mirror)
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     Path("toys.toml").write_text(toy.SUITE)
     yield tmp_path / "work"
     plugins._entries.cache_clear()
+
+
+def _mirror(found, uri, artifacts):
+    Path(uri.removeprefix("sqlite:///")).touch()
+    return mirror.Outcome(new=len(found))
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ def _result(accuracy: float, active: int) -> dict[str, Any]:
         "training_flops": DENSE_TRAINING * density, "dense_training_flops": DENSE_TRAINING, "training_ratio": density,
         "inference_flops": DENSE_INFERENCE * density, "dense_inference_flops": DENSE_INFERENCE,
         "inference_ratio": density,
-        "executed": {"forward": 1.0, "activation_gradient": 1.0, "weight_gradient": 1.0},
+        "executed": {"forward": 1, "activation_gradient": 1, "weight_gradient": 1, "dense_weight_gradient": 0},
         "bytes": 4 * active + SIZE // 8, "parameters": SIZE, "active_parameters": active,
         "seconds": {"train": 0.2, "update": 0.01, "evaluate": 0.02, "total": 0.3},
         "steps_per_second": 500.0, "finished": "2026-01-02T03:05:05+00:00",

@@ -16,6 +16,7 @@ from sparsebench.errors import UserError
 from sparsebench_board import tracking, ui
 from sparsebench_board.mirror import Outcome, mirror
 
+pytest_plugins = ("mlflow_store",)
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")  # MLflow's, on import
 
 
@@ -42,6 +43,54 @@ def test_a_port_in_use_is_refused_before_anything_starts(tmp_path):
 def test_a_server_that_runs_already_is_only_linked(tmp_path, capsys):
     ui.serve("http://user:secret@tracking.invalid:5000/", tmp_path)
     assert capsys.readouterr().out == "MLflow's runs: http://tracking.invalid:5000/#/experiments\n"
+
+
+STUB = """
+import http.server, subprocess, sys
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path == "/health" else 404)
+        self.end_headers()
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+MAIN = """
+import sys
+from sparsebench.cli import board, main
+from sparsebench_board import ui
+board.mirror = lambda found, records: None
+ui.load = lambda: None
+ui._command = lambda uri, artifacts, host, port: [sys.executable, "-c", sys.argv[1], str(port)]
+sys.exit(main(["ui", "--records", sys.argv[2], "--port", sys.argv[3]]))
+"""
+
+
+def processes_with(word):
+    """Command lines of living processes that hold a word."""
+    listed = subprocess.run(["ps", "-wweo", "stat=,args="], capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if word in line and line[0] != "Z" and "ps -wweo" not in line]
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=lambda value: str(value)
+)
+def test_no_signal_leaves_the_server_or_its_own_processes_running(tmp_path, number, code):
+    port, word = closed_port(), f"stub-{tmp_path.name}"
+    stub = STUB.replace("time.sleep(600)", f"time.sleep(600) # {word}")
+    fixture.write(tmp_path, fixture.config())
+    command = [sys.executable, "-c", MAIN, stub, str(tmp_path), str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        link = process.stdout.readline()
+        started = processes_with(word)
+        process.send_signal(number)
+        process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert f"http://127.0.0.1:{port}/" in link
+    assert len(started) > 1
+    assert process.returncode == code
+    assert processes_with(word) == []
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import shutil
 import socket
 import sqlite3
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -15,21 +16,15 @@ import pytest
 
 import records_fixture as fixture
 from sparsebench import records
+from sparsebench.cli import board
 from sparsebench.errors import UserError
 from sparsebench_board import tracking
 from sparsebench_board.entries import CELL, DIGEST, KIND, PARENT, RUN, digest
 from sparsebench_board.mirror import Outcome, mirror
 from sparsebench_board.rows import rows
 
+pytest_plugins = ("mlflow_store",)
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")  # MLflow's, on import
-
-
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory):
-    """An empty MLflow database; making one takes seconds."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    tracking.connect(f"sqlite:///{path}").search_experiments()
-    return path
 
 
 @pytest.fixture
@@ -221,6 +216,14 @@ def test_what_is_not_finite_is_left_out(tmp_path, store):
     history = tracking.connect(store[0]).get_metric_history(run.info.run_id, "train_loss")
     assert [(point.step, point.value) for point in history] == [(2, 1.0)]
     assert "steps_per_second" not in run.data.metrics
+
+
+def test_two_commands_at_once_mirror_once(found, store, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store[0])
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda several: board.mirror(several, found[0].path.parent), [found, found]))
+    parents, children = held(store[0])  # exactly one run for each
+    assert (len(parents), len(children)) == (3, 5)
 
 
 # ---- what goes wrong ------------------------------------------------------------------------------------------

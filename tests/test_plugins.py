@@ -46,6 +46,7 @@ def test_names_import_nothing(site):
         ("datasets", "imagenot", ["unknown data set 'imagenot'", "digits", "dots"]),
         ("methods", "broken", ["'broken' of package 'toybox'", "ModuleNotFoundError", "toy_that_is_not_there"]),
         ("methods", "wrong", ["'wrong' of package 'toybox'", "a Source", "sparsebench.method.Method"]),
+        ("methods", "alias", ["'alias' of package 'toybox'", "calls itself 'rigl'"]),
         ("backends", "needy", ["no-such-package", "pip install 'sparsebench[needy]'"]),
     ],
 )
@@ -68,5 +69,5 @@ def test_a_name_of_two_packages_is_refused_and_the_rest_still_works(site):
 
 def test_a_survey_tells_summaries_and_faults(site):
     found = dict(plugins.survey("methods"))
-    assert {name for name, told in found.items() if isinstance(told, UserError)} == {"broken", "wrong"}
+    assert {name for name, told in found.items() if isinstance(told, UserError)} == {"broken", "wrong", "alias"}
     assert found["static"] == plugins.load("methods", "static").summary

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sparsebench import pool
 from sparsebench.errors import UserError
-from sparsebench.worker import Failed, Finished, Progressed, Started
+from sparsebench.worker import Failed, Finished, Progressed, Started, share_politely
 
 
 def work(argument, report):
@@ -30,6 +30,7 @@ def work(argument, report):
         case "wait":
             time.sleep(60)
         case "environment":
+            assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
             report(len(os.sched_getaffinity(0)), int(os.environ["OMP_NUM_THREADS"]))
             print("a framework says hello")
 
@@ -96,6 +97,15 @@ def test_a_worker_has_its_cores_and_prints_to_the_log(tmp_path):
     told = done(tmp_path, [pool.Job("x", "lane", "environment")], workers=1)
     assert Progressed(cores, cores) in told["x"]
     assert "hello" in (tmp_path / "log").read_text()
+
+
+def test_threads_wait_asleep_unless_the_user_says_otherwise(monkeypatch):
+    monkeypatch.setattr(os, "environ", {})
+    share_politely()
+    assert os.environ == {"OMP_WAIT_POLICY": "PASSIVE", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    os.environ["OMP_WAIT_POLICY"] = "ACTIVE"
+    share_politely()
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
 
 
 def test_closing_ends_what_is_running(tmp_path):

@@ -63,6 +63,15 @@ def test_counts_add_up(cells, seeds, data):
     assert all(cell.complete and not cell.current for cell in tracker.cells.values())
 
 
+def test_the_rate_leaves_out_what_came_before_the_first_report():
+    clock = Clock()
+    tracker = Tracker(items(1, 1), clock)
+    for now, event in [(0, Started()), (7, Progressed(20, STEPS)), (9, Progressed(60, STEPS))]:
+        clock.now = now
+        cell = tracker.take("0/0", event)
+    assert (cell.done, cell.rate, cell.left) == (60, 40 / 2, 40 / 20)
+
+
 def test_time_left_comes_from_the_rate():
     clock = Clock()
     tracker = Tracker(items(2, 2), clock)

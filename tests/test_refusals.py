@@ -1,5 +1,6 @@
 """What the command line refuses: one clear line for each mistake, exit code 2, nothing written."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,20 +32,31 @@ REFUSED = {
     ),
     "never updates": ([*TOY, "--updates.delta-t", "1000"], "never updates in 500 steps"),
     "suite": (["run", "quik"], "unknown suite 'quik': did you mean 'quick'?"),
-    "suite file": (["run", "nope.toml"], "nope.toml does not exist"),
+    "suite file": (["run", "nope.toml"], "there is no suite file nope.toml"),
     "no suite": (["run"], "SUITE"),
     "workers": (["run", "toys.toml", "--workers", "0"], "--workers"),
     "only": (["run", "toys.toml", "--only", "method=sett"], "unknown method in --only 'sett'"),
+    "only nothing": (["run", "toys.toml", "--only="], "give pairs such as method=rigl"),
+    "only an axis": (["run", "toys.toml", "--only", "method"], "--only 'method': give pairs such as method=rigl"),
+    "too many words": (["run", "toys.toml", "more", "words"], "takes no further words, given 'more words'"),
     "no data": (["run", "toys.toml", "--data", "nope"], "--data nope: there is no such folder"),
     "no data to train": ([*TOY, "--data", "nope"], "--data nope: there is no such folder"),
     "unwritable": (["run", "toys.toml", "--records", "toys.toml"], "--records toys.toml: cannot write there"),
     "unwritable below": (["train", "--records", "toys.toml/runs"], "--records toys.toml/runs: cannot write there"),
     "no records": (["leaderboard"], "no records in runs"),
-    "no records to import": (["import", "nope"], "no records in nope"),
+    "no records to import": (["import", "nope"], "no records in nope: there is no such folder; give the one that"),
+    "nothing to import": (["import", "."], "no records in .: give the folder that holds them"),
+    "nothing to show": (["ui", "--records", "."], "no records in .: there is nothing to show yet"),
     "format": (["leaderboard", "--format", "xml"], "xml"),
     "list": (["list", "suits"], 'Did you mean "suites"?'),
     "command": (["trian"], 'Did you mean "train"?'),
     "device": ([*TRAIN, "--device", "tpu"], "tpu"),
+    "no such device": ([*TOY, "--device", "cuda"], "'cuda' was asked for, but the toy sees none: use --device cpu"),
+    "no builder": (
+        [*TRAIN, "--backend", "bare"],
+        "backend 'bare' cannot build model 'lenet-300-100': the model has builders for jax, torch; choose such",
+    ),
+    "two names": ([*TOY, "--method", "alias"], "calls itself 'rigl'"),
 }
 
 
@@ -72,6 +84,16 @@ SUITE_MISTAKES = {
         ["grid.methods[1]", "grid.backends[0]", "grid.sparsities[0]", "grid.seeds"],
     ),
     "not TOML": ("title =", ["toys.toml cannot be read as TOML"]),
+    "a batch and two schedules": (
+        toy.SUITE.replace("batch_size = 4", "batch_size = 40")
+        .replace("delta_t = 2", "delta_t = 100")
+        .replace('"rigl"', '"rigl", "set"'),
+        ["batch_size 40 is larger", "'rigl' never updates", "'set' never updates"],
+    ),
+    "a batch in epochs": (
+        toy.SUITE.replace("batch_size = 4", "batch_size = 40").replace("steps = 12", "epochs = 3"),
+        ["batch_size 40 is larger"],
+    ),
     "two schedules": (
         toy.SUITE.replace("delta_t = 2", "delta_t = 100").replace('"rigl"', '"rigl", "set"'),
         ["'rigl' never updates", "'set' never updates"],
@@ -87,3 +109,37 @@ def test_every_mistake_of_a_suite_has_its_line(command, folder, text, told):
     for words, line in zip(told, err, strict=True):
         assert words in line
     assert [path.name for path in folder.iterdir()] == ["toys.toml"]
+
+
+def test_what_no_backend_can_do_is_told_at_once_and_before_any_run(command, folder):
+    Path("toys.toml").write_text(toy.SUITE.replace('["toy"]', '["toy", "bare"]'))
+    code, out, err = command("run", "toys.toml", "--device", "cuda")
+    assert (code, out) == (2, [])
+    assert [line.partition(": ")[2] for line in err] == [
+        "backend 'bare' cannot build model 'lenet-300-100': the model has builders for jax, torch; "
+        "choose such a backend, or another model",
+        "backend 'bare' cannot be started: RuntimeError: the driver is older than the library",
+        "device 'cuda' was asked for, but the toy sees none: use --device cpu",
+    ]
+    assert [path.name for path in folder.iterdir()] == ["toys.toml"]
+
+
+def test_what_is_recorded_needs_no_device(command):
+    command("run", "toys.toml")
+    code, out, err = command("run", "toys.toml", "--device", "cuda")
+    assert (code, err, out[0]) == (0, [], "lenet-300-100 on dots")
+
+
+@pytest.mark.parametrize("arguments", [["run", "toys.toml"], ["leaderboard"]])
+def test_damaged_records_are_named_at_once_and_before_any_run(command, arguments):
+    command("run", "toys.toml")
+    lost, *damaged = sorted(path.parent for path in Path("runs").glob("*/result.json"))[:3]
+    shutil.rmtree(lost)
+    for path in damaged:
+        (path / "layers.json").write_text("{")
+    code, out, err = command(*arguments)
+    assert (code, out, len(err)) == (2, [], 2)
+    for path, line in zip(damaged, err, strict=True):
+        assert line.startswith(f"error: record {path} cannot be read (layers.json: ")
+        assert line.endswith("remove that folder, then run or copy it again")
+    assert not lost.exists()

@@ -104,7 +104,7 @@ delta_t = 3
 [method.set]
 alpha = 2
 [grid]
-methods = ["rigle", "set"]
+methods = ["rigle", "set", "set"]
 backends = []
 sparsities = [1.0, -0.1, nan, "x"]
 seeds = 0
@@ -120,9 +120,11 @@ TOLD = [
     ("recipe.lerning_rate:", "did you mean 'learning_rate'?"),
     ("recipe.optimizer:", "did you mean 'sgd'?"),
     ("recipe.momentum:", "given 1.5, should be less than 1"),
+    ("recipe:", "exactly one of steps and epochs must be given"),
     ("method.rgl:", "unknown method 'rgl'"),
     ("method.set.alpha:", "given 2, should be less than or equal to 1"),
     ("grid.methods[0]:", "unknown method 'rigle': did you mean 'rigl'?"),
+    ("grid.methods:", "listed more than once: set; list each value once"),
     ("grid.backends:", "at least one"),
     ("grid.sparsities[0]:", "given 1.0, should be less than 1"),
     ("grid.sparsities[1]:", "given -0.1, should be greater than or equal to 0"),
@@ -149,7 +151,14 @@ def test_every_mistake_is_told_at_once_in_a_line_of_its_own():
         ("", "task: missing"),
         (MINIMAL.replace("steps = 10", ""), "recipe: exactly one of steps and epochs"),
         (MINIMAL.replace("steps = 10", "steps = 10\nepochs = 1"), "recipe: exactly one of steps and epochs"),
+        (MINIMAL.replace("steps = 10", "steps = 10\nepochs = -1"), "recipe: exactly one of steps and epochs"),
+        (
+            MINIMAL.replace("steps = 10", "steps = 10\nnesterov = true\nmomentum = 0"),
+            "recipe.nesterov: nesterov needs momentum above 0",
+        ),
         (MINIMAL.replace('["rigl"]', '["rigl", "rigl"]'), "grid.methods: listed more than once: rigl"),
+        (MINIMAL.replace("[0.5]", "[0.5, 2, 0.50]"), "grid.sparsities: listed more than once: 0.5"),
+        (MINIMAL + "seeds = [1, 1, -1]", "grid.seeds: listed more than once: 1"),
         (MINIMAL + "seeds = [1, -1]", "grid.seeds[1]: given -1"),
         (MINIMAL + "seeds = true", "grid.seeds: given True, should be a list"),
         ("grid = 3", "grid: given 3, should be a table"),
@@ -184,7 +193,7 @@ def test_the_current_folders_suites_come_first(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"a =", "cannot be read as TOML"), (b"\xff\xfe", "cannot be read as TOML"), (None, "does not exist")],
+    [(b"a =", "cannot be read as TOML"), (b"\xff\xfe", "cannot be read as TOML"), (None, "there is no suite file")],
 )
 def test_unreadable_files(tmp_path, content, told):
     path = tmp_path / "s.toml"
@@ -212,7 +221,11 @@ def test_only_keeps_what_matches_every_axis():
 
 @pytest.mark.parametrize(
     ("wanted", "told"),
-    [("methd=rigl", "did you mean 'method'"), ("sparsity=0.95", "allowed: 0, 0.9, 0.98"), ("rigl", "unknown axis")],
+    [
+        ("methd=rigl", "did you mean 'method'"),
+        ("sparsity=0.95", "allowed: 0, 0.9, 0.98"),
+        ("rigl", "give pairs such as method=rigl"),
+    ],
 )
 def test_only_refuses_what_is_not_there(wanted, told):
     with pytest.raises(UserError, match=told):

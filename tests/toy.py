@@ -12,9 +12,8 @@ import numpy as np
 
 from sparsebench.data.source import Dataset, Source, Split, standardising_table
 from sparsebench.errors import UserError
-from sparsebench.masks import host_noise
+from sparsebench.masks import Change, host_noise, rewire
 from sparsebench.method import Signals
-from sparsebench.rewiring import rewire_on_host
 from sparsebench.trainer import Backend, Metrics, Report, Tally
 
 USER_ERROR, CRASH, KILLED, SLOW = 101, 102, 103, 104
@@ -22,6 +21,7 @@ USER_ERROR, CRASH, KILLED, SLOW = 101, 102, 103, 104
 ENTRY_POINTS = """
 [sparsebench.backends]
 toy = toy:backend
+bare = toy:bare
 needy = toy:needy
 
 [sparsebench.datasets]
@@ -30,6 +30,7 @@ dots = toy:dots
 [sparsebench.methods]
 broken = toy_that_is_not_there:method
 wrong = toy:dots
+alias = sparsebench.methods.rigl:rigl
 """
 
 
@@ -75,11 +76,10 @@ class Toy:
         weights, masks, task = state
         new = {}
         for layer in task.layers:
-            weight = weights[f"{layer.name}.weight"]
+            weight, counts = weights[f"{layer.name}.weight"], budget[layer.name]
             signals = Signals(weight, weight, masks[layer.name], host_noise(layer, (feed.seed, event.iteration)))
-            new[layer.name] = rewire_on_host(method, layer, signals, budget[layer.name])
-        changes = {name: rewired.change for name, rewired in new.items()}
-        return (weights, {name: rewired.mask for name, rewired in new.items()}, task), Report(None, changes)
+            new[layer.name], _ = rewire(np, method, layer, signals, counts.kept, counts.grown)
+        return (weights, new, task), Report(None, {name: changed(masks[name], new[name]) for name in new})
 
     def evaluate(self, state, split):
         return Metrics(0.5, 0.7)
@@ -91,8 +91,24 @@ class Toy:
         return state[1]
 
 
+def changed(old, new):
+    """What going from one mask to the other did."""
+    return Change(int(new.sum()), int((new & ~old).sum()), int((old & ~new).sum()))
+
+
+def build(input):
+    """A module that nobody looks at."""
+    return input
+
+
 def _trainer(device):
+    if device != "cpu":
+        raise UserError(f"device {device!r} was asked for, but the toy sees none: use --device cpu")
     return Toy()
+
+
+def _broken_driver(device):
+    raise RuntimeError("the driver is older than the library")
 
 
 def _load(folder):
@@ -101,7 +117,9 @@ def _load(folder):
     return Dataset("dots", 2, split, split, standardising_table(pixels))
 
 
-backend = Backend("toy", "does nothing", _trainer)
+BUILDERS = {"lenet-300-100": "toy:build"}
+backend = Backend("toy", "does nothing", _trainer, builders=BUILDERS)
+bare = Backend("bare", "builds nothing", _broken_driver)
 needy = Backend("needy", "needs what nobody has", _trainer, packages=("no-such-package",), extra="needy")
 dots = Source("dots", "sixteen samples of four pixels", _load)
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, ValidationInfo, field_validator, model_validator
+
+from sparsebench.settings import Settings, checked
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Settings(BaseModel):
-    """Settings refuse what they do not know and never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Recipe(Settings):
@@ -32,13 +28,19 @@ class Recipe(Settings):
     steps: Annotated[Positive | None, Field(description="length in steps")] = None
     epochs: Annotated[float | None, Field(gt=0, description="length in passes over the training set")] = None
 
-    @model_validator(mode="after")
-    def _one_length(self) -> Recipe:
-        if (self.steps is None) == (self.epochs is None):
-            raise ValueError("exactly one of steps and epochs must be given")
-        if self.nesterov and self.momentum == 0:
+    @model_validator(mode="wrap")
+    @classmethod
+    def _one_length(cls, given: Any, parts: ModelWrapValidatorHandler[Recipe]) -> Recipe:
+        lengths = cast("dict[str, Any]", given) if isinstance(given, dict) else {"steps": 1}
+        one = (lengths.get("steps") is None) != (lengths.get("epochs") is None)
+        return checked(given, parts, [] if one else ["exactly one of steps and epochs must be given"])
+
+    @field_validator("nesterov")
+    @classmethod
+    def _with_momentum(cls, nesterov: bool, others: ValidationInfo) -> bool:
+        if nesterov and others.data.get("momentum") == 0:
             raise ValueError("nesterov needs momentum above 0")
-        return self
+        return nesterov
 
 
 class Updates(Settings):

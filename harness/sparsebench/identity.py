@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 from sparsebench.config import RunConfig
+from sparsebench.method import Method
 from sparsebench.records import SCHEMA
 
 RECIPE_NUMERICS = 1
@@ -22,8 +23,15 @@ def document(config: RunConfig, fingerprint: str, method: int, model: int, backe
     """The record's `config.json`: the run's id and everything it hashes."""
     numerics = {"method": method, "model": model, "backend": backend, "recipe": RECIPE_NUMERICS}
     facts = {"schema": SCHEMA, "data": fingerprint, "numerics": numerics}
+    hashed = facts | {"settings": _differing(config)}
+    return {**facts, "id": _id(config, hashed), "config": config.model_dump(mode="json")}
+
+
+def _differing(config: RunConfig) -> dict[str, Any]:
+    """The settings that are not the schema's defaults; those of the update clock are `Method`'s."""
     settings = config.model_dump(mode="json", exclude_defaults=True)
-    return {**facts, "id": _id(config, facts | {"settings": settings}), "config": config.model_dump(mode="json")}
+    clock = settings.pop("updates", {})
+    return settings | {"updates": {name: value for name, value in clock.items() if value != getattr(Method, name)}}
 
 
 def _id(config: RunConfig, hashed: dict[str, Any]) -> str:

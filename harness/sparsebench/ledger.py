@@ -2,7 +2,8 @@
 
 Convention `plain`: 2 FLOPs per multiply-add, convolution and fully connected layers only, true output sizes. A
 training step costs a forward pass, the gradient of the activations and the gradient of the weights, each at the
-layer's density; an update that takes a dense gradient pays the dense price for the last. Counts are exact integers.
+layer's density; where a method asks for the dense gradient of the weights, that costs the dense price and is entered
+as a kind of its own. Counts are exact integers.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from sparsebench.layers import Layer
 
 Active = Mapping[str, int]
-KINDS = ("forward", "activation_gradient", "weight_gradient")
+KINDS = ("forward", "activation_gradient", "weight_gradient", "dense_weight_gradient")
 
 
 def forward(layers: Sequence[Layer], active: Active) -> int:
@@ -43,18 +44,18 @@ class Ledger:
 
     def steps(self, count: int, active: Active) -> None:
         """Enter `count` optimizer steps: 3 f_S each."""
-        self._enter(count, active, active)
+        for kind in ("forward", "activation_gradient", "weight_gradient"):
+            self._enter(kind, count, active)
 
     def dense_gradient(self, active: Active) -> None:
         """Enter one pass that takes the dense gradient of the weights and no step: 2 f_S + f_D."""
-        self._enter(1, active, {layer.name: layer.size for layer in self.layers})
+        for kind in ("forward", "activation_gradient"):
+            self._enter(kind, 1, active)
+        self._enter("dense_weight_gradient", 1, {layer.name: layer.size for layer in self.layers})
 
-    def _enter(self, count: int, active: Active, weight_gradient: Active) -> None:
+    def _enter(self, kind: str, count: int, active: Active) -> None:
         for layer in self.layers:
-            row, sparse = self.executed[layer.name], _flops(layer, active[layer.name])
-            row["forward"] += count * self.batch * sparse
-            row["activation_gradient"] += count * self.batch * sparse
-            row["weight_gradient"] += count * self.batch * _flops(layer, weight_gradient[layer.name])
+            self.executed[layer.name][kind] += count * self.batch * _flops(layer, active[layer.name])
 
     def totals(self) -> dict[str, int]:
         """FLOPs of the run so far, by kind."""

@@ -106,6 +106,15 @@ ModelName = Annotated[str, AfterValidator(partial(_known, "models"))]
 DatasetName = Annotated[str, AfterValidator(partial(_known, "datasets"))]
 
 
+def told(check: Callable[[], object]) -> list[str]:
+    """What a check says that refuses something by a UserError: a line for each mistake, none if all is well."""
+    try:
+        check()
+    except UserError as error:
+        return str(error).splitlines()
+    return []
+
+
 def refuse(mistakes: Sequence[str]) -> None:
     """Raise one UserError with a line for each mistake, if there is any."""
     if mistakes:

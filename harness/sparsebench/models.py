@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsebench import plugins
 from sparsebench.errors import UserError
 from sparsebench.layers import Layer
+
+if TYPE_CHECKING:
+    from sparsebench.trainer import Backend
 
 Arrays = Mapping[str, NDArray[Any]]
 """Parameter name (`fc1.weight`, `fc1.bias`) -> array in canonical layout."""
@@ -43,18 +47,27 @@ class Model:
 
 
 def builder(model: Model, backend: str) -> Callable[[Input], Any]:
-    """The function that builds `model` in a backend's framework.
+    """The function that builds `model` in the framework of the backend of that name.
 
     Raises:
-        UserError: the model has no builder for this backend.
+        UserError: there is none.
     """
-    if backend not in model.builders:
+    return pkgutil.resolve_name(builder_path(model, plugins.load("backends", backend)))
+
+
+def builder_path(model: Model, backend: Backend) -> str:
+    """Where that function is, as "module:function"; what the model says comes before what the backend adds.
+
+    Raises:
+        UserError: neither of them names one.
+    """
+    path = model.builders.get(backend.name) or backend.builders.get(model.name)
+    if path is None:
         raise UserError(
-            f"model {model.name!r} has no builder for backend {backend!r}: "
-            f"it has {', '.join(sorted(model.builders)) or 'none'}"
+            f"backend {backend.name!r} cannot build model {model.name!r}: the model has builders for "
+            f"{', '.join(sorted(model.builders)) or 'no backend'}; choose such a backend, or another model"
         )
-    module, _, function = model.builders[backend].partition(":")
-    return getattr(importlib.import_module(module), function)
+    return path
 
 
 def initial_weights(model: Model, input: Input, seed: int) -> dict[str, NDArray[np.float32]]:

@@ -97,6 +97,8 @@ def _imported(group: Group, entry: EntryPoint) -> Any:
     if not isinstance(plugin, wanted):
         given = type(plugin).__name__
         raise UserError(f"{where} is a {given}, not a {wanted.__module__}.{wanted.__name__}; mend or uninstall it")
+    if plugin.name != entry.name:
+        raise UserError(f"{where} calls itself {plugin.name!r}: records go by one name; mend or uninstall the package")
     return plugin
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from sparsebench import distributions, identity, plugins
 from sparsebench.config import Recipe, RunConfig, Updates
-from sparsebench.data.source import Dataset, Source
+from sparsebench.data.source import Dataset
 from sparsebench.errors import UserError
 from sparsebench.method import Method
-from sparsebench.models import Model
+from sparsebench.mistakes import refuse, told
+from sparsebench.models import Model, builder_path
 from sparsebench.trainer import Backend, Task
 
 
@@ -38,25 +39,44 @@ def prepare(config: RunConfig, data: Path | None = None) -> Prepared:
     """Resolve one run; data sets are loaded once per process, from the folder `data` if it is given.
 
     Raises:
-        UserError: a name is unknown, a data set is not there or damaged, or the schedule makes no sense.
+        UserError: a name is unknown, the backend cannot build the model, a data set is not there or damaged, or the
+            schedule makes no sense.
     """
     method = plugins.load("methods", config.method)
     model = plugins.load("models", config.model)
     backend = plugins.load("backends", config.backend)
+    unbuildable = told(lambda: builder_path(model, backend))
+    if unloadable := told(lambda: load_dataset(config.dataset, data)):
+        refuse([*unbuildable, *unloadable])
     dataset = load_dataset(config.dataset, data)
+    oversized = told(lambda: _check_batch(config.recipe, dataset))
     config, method = _resolved(config, method, dataset)
     steps = config.recipe.steps or 0
+    unscheduled = told(lambda: _check_schedule(method, steps)) if steps else []
+    refuse([*unbuildable, *oversized, *unscheduled])
     task = Task(model, dataset, config.recipe, steps)
-    _check_schedule(method, steps)
     plan = distributions.DISTRIBUTIONS[config.distribution](task.layers, config.sparsity)
     return Prepared(config, _document(config, method, model, backend, dataset), task, method, backend, plan)
 
 
-@cache
 def load_dataset(name: str, data: Path | None) -> Dataset:
-    """A data set by name, once per process."""
-    source: Source = plugins.load("datasets", name)
-    return source.load(data)
+    """A data set by name, once per process; so is what is wrong with it, which may take long to find out.
+
+    Raises:
+        UserError: it is not there or damaged.
+    """
+    found = _loaded(name, data)
+    if isinstance(found, UserError):
+        raise found
+    return found
+
+
+@cache
+def _loaded(name: str, data: Path | None) -> Dataset | UserError:
+    try:
+        return plugins.load("datasets", name).load(data)
+    except UserError as error:
+        return error
 
 
 def _document(config: RunConfig, method: Method, model: Model, backend: Backend, dataset: Dataset) -> dict[str, Any]:
@@ -78,15 +98,20 @@ def _resolved(config: RunConfig, method: Method, dataset: Dataset) -> tuple[RunC
 
 
 def _steps(config: RunConfig, dataset: Dataset) -> int:
-    recipe: Recipe = config.recipe
+    """The length of the run; 0 if it is given in epochs that do not have a single batch."""
+    recipe = config.recipe
     per_epoch = len(dataset.train.labels) // recipe.batch_size
-    if not per_epoch:
+    steps = recipe.steps if recipe.steps is not None else (recipe.epochs or 0) * per_epoch
+    return max(1, round(steps * config.multiplier)) if steps else 0
+
+
+def _check_batch(recipe: Recipe, dataset: Dataset) -> None:
+    samples = len(dataset.train.labels)
+    if recipe.batch_size > samples:
         raise UserError(
             f"batch_size {recipe.batch_size} is larger than the training set of {dataset.name!r} "
-            f"({len(dataset.train.labels)} samples): use at most that many"
+            f"({samples} samples): use at most that many"
         )
-    steps = recipe.steps if recipe.steps is not None else (recipe.epochs or 0) * per_epoch
-    return max(1, round(steps * config.multiplier))
 
 
 def _check_schedule(method: Method, steps: int) -> None:

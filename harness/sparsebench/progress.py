@@ -23,8 +23,8 @@ class Item:
 class Cell:
     """What is known of one cell: its runs, and its steps (those of runs recorded before left out).
 
-    `over` are the steps of runs that have ended, `current` those done by each run in progress; `seconds` is the
-    time that its runs have spent in training.
+    `over` are the steps of runs that have ended, `current` those done by each run in progress; `timed` are the steps
+    that its runs have done in `seconds`: importing, compiling and the first report's steps are not among them.
     """
 
     label: str
@@ -34,6 +34,7 @@ class Cell:
     steps: int = 0
     over: int = 0
     current: dict[str, int] = field(default_factory=dict[str, int])
+    timed: int = 0
     seconds: float = 0.0
 
     @property
@@ -49,7 +50,7 @@ class Cell:
     @property
     def rate(self) -> float | None:
         """Steps per second; None while unknown."""
-        return self.done / self.seconds if self.done and self.seconds else None
+        return self.timed / self.seconds if self.timed and self.seconds else None
 
     @property
     def left(self) -> float | None:
@@ -81,8 +82,9 @@ class Tracker:
             case Started():
                 cell.current[id] = 0
             case Progressed(done):
+                cell.timed += done - cell.current[id] if id in self._since else 0
                 cell.current[id] = done
-                self._since[id] = now  # from the first report on: importing and compiling are not training
+                self._since[id] = now
             case Finished() | Failed():
                 self._since.pop(id, None)
                 cell.current.pop(id, None)
@@ -101,4 +103,5 @@ class Tracker:
             total.steps += cell.steps
             total.over += cell.over
             total.current |= cell.current
+        total.timed = total.done
         return total

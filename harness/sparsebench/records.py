@@ -15,28 +15,35 @@ all. Nothing in it is ever executed: JSON, JSON lines and safetensors.
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
+from sparsebench import mistakes, tensors
+from sparsebench.aside import aside
 from sparsebench.config import RunConfig
 from sparsebench.errors import UserError
 
 Json = dict[str, Any]
 SCHEMA = 1
-PARTIAL = ".partial-"
+DOCUMENTS = ("config", "environment", "layers", "result")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+FILES = (*(f"{name}.json" for name in DOCUMENTS), "events.jsonl", "weights.safetensors", "masks.safetensors")
 
 
 @dataclass(frozen=True)
 class Record:
-    """One finished run, as its files tell it; `events` are read on demand."""
+    """One finished run, as its files tell it; what is large is read on demand."""
 
     path: Path
     id: str
@@ -47,31 +54,27 @@ class Record:
     result: Json
 
     def events(self) -> list[Json]:
-        """Training segments (`kind: train`), updates (`update`) and evaluations (`evaluate`), in order."""
-        return [json.loads(line) for line in (self.path / "events.jsonl").read_text().splitlines()]
+        """Training segments (`kind: train`), updates (`update`) and evaluations (`evaluate`), in order.
+
+        Raises:
+            UserError: the file is missing or damaged; so do the other two.
+        """
+        with _reading(self.path):
+            return [json.loads(line) for line in (self.path / "events.jsonl").read_text().splitlines()]
+
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """Final parameters: name -> array, canonical layout."""
+        with _reading(self.path):
+            return tensors.read(self.path / "weights.safetensors")[0]
+
+    def masks(self) -> dict[str, NDArray[np.bool_]]:
+        """Final masks: layer name -> bool, canonical shape; none for a dense run."""
+        with _reading(self.path):
+            packed, metadata = tensors.read(self.path / "masks.safetensors")
+            return {name: _unpacked(packed[name], shape) for name, shape in json.loads(metadata["shapes"]).items()}
 
 
-def read(path: Path) -> Record:
-    """The record in one folder.
-
-    Raises:
-        UserError: a file is missing, truncated or of another schema.
-    """
-    try:
-        documents = {name: json.loads((path / f"{name}.json").read_text()) for name in _DOCUMENTS}
-        identity = documents["config"]
-        if identity["schema"] != SCHEMA:
-            raise UserError(f"record {path}: schema {identity['schema']}; this version reads schema {SCHEMA}")
-        config = RunConfig.model_validate(identity["config"])
-        return Record(
-            path, identity["id"], config, identity,
-            documents["environment"], documents["layers"]["layers"], documents["result"],
-        )  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"record {path} cannot be read ({error}): remove the folder and run again") from error
-
-
-_DOCUMENTS = ("config", "environment", "layers", "result")
+# ---- reading --------------------------------------------------------------------------------------------------
 
 
 def paths(root: Path) -> Iterator[Path]:
@@ -87,9 +90,78 @@ def read_all(root: Path) -> list[Record]:
     """Every finished record under `root`.
 
     Raises:
-        UserError: a record cannot be read.
+        UserError: with a line for each record that cannot be read.
     """
-    return [read(path) for path in paths(root)]
+    return read_each(paths(root))
+
+
+def read_each(folders: Iterable[Path]) -> list[Record]:
+    """The records in some folders; raises as `read_all` does."""
+    found: list[Record] = []
+    damaged: list[str] = []
+    for path in folders:
+        try:
+            found.append(read(path))
+        except UserError as error:
+            damaged.append(str(error))
+    mistakes.refuse(damaged)
+    return found
+
+
+def read(path: Path) -> Record:
+    """The record in one folder.
+
+    Raises:
+        UserError: a document is missing, damaged or of another schema.
+    """
+    with _reading(path):
+        documents = {name: _document(path / f"{name}.json") for name in DOCUMENTS}
+        identity = documents["config"]
+        if identity["schema"] != SCHEMA:
+            raise ValueError(f"it has schema {identity['schema']}, this version reads schema {SCHEMA}")
+        return Record(
+            path, str(identity["id"]), RunConfig.model_validate(identity["config"]), identity,
+            documents["environment"], documents["layers"]["layers"], documents["result"],
+        )  # fmt: skip
+
+
+@contextmanager
+def _reading(path: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = f"{error.strerror}: {Path(str(error.filename)).name}"
+    except ValidationError as error:
+        reason = "; ".join(mistakes.lines(error, RunConfig, mistakes.dotted))
+    except KeyError as error:
+        reason = f"it lacks {error}"
+    except (ValueError, TypeError) as error:
+        reason = str(error)
+    else:
+        return
+    raise UserError(
+        f"record {path} cannot be read ({' '.join(reason.split())}): remove that folder, then run or copy it again"
+    )
+
+
+def _document(path: Path) -> Json:
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from error
+    if not isinstance(found, dict):
+        raise TypeError(f"{path.name} holds no object")
+    return cast("Json", found)
+
+
+def _unpacked(bits: NDArray[np.uint8], shape: Sequence[int]) -> NDArray[np.bool_]:
+    size = math.prod(shape)
+    if bits.dtype != np.uint8 or bits.shape != (-(-size // 8),):
+        raise ValueError(f"masks.safetensors holds {bits.dtype} {bits.shape} for a mask of shape {tuple(shape)}")
+    return np.unpackbits(bits, count=size).reshape(shape).astype(np.bool_)
+
+
+# ---- writing --------------------------------------------------------------------------------------------------
 
 
 def write(
@@ -100,47 +172,51 @@ def write(
     weights: Mapping[str, NDArray[Any]],
     masks: Mapping[str, NDArray[np.bool_]],
 ) -> Path:
-    """Write a record aside, flush it to disk, rename it into place; a record already there is left alone."""
-    from safetensors.numpy import save_file
+    """Write a record aside, flush it to disk, rename it into place; a record already there is left alone.
 
-    root.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=root))
+    Raises:
+        UserError: it cannot be written.
+    """
+    with _new(root, id) as folder:
+        for name in DOCUMENTS:
+            (folder / f"{name}.json").write_text(json.dumps(documents[name], indent=1, allow_nan=False) + "\n")
+        lines = (json.dumps(event, allow_nan=False) + "\n" for event in events)
+        (folder / "events.jsonl").write_text("".join(lines))
+        tensors.write(folder / "weights.safetensors", weights, {})
+        shapes = json.dumps({name: mask.shape for name, mask in masks.items()})
+        tensors.write(folder / "masks.safetensors", packed(masks), {"shapes": shapes})
+    return root / id
+
+
+def copy(record: Record, root: Path) -> None:
+    """Take in a record that was made elsewhere, as `write` writes one; other files in its folder stay behind.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    with _new(root, record.id) as folder:
+        for name in FILES:
+            shutil.copyfile(record.path / name, folder / name)
+
+
+@contextmanager
+def _new(root: Path, id: str) -> Generator[Path]:
+    """A folder to be filled, which then becomes the record."""
+    if not NAME.fullmatch(id):
+        raise ValueError(f"{id!r} cannot name a record: letters, digits, dots, hyphens and underscores only")
     try:
-        for name, document in documents.items():
-            (aside / f"{name}.json").write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
-        (aside / "events.jsonl").write_text("".join(json.dumps(event, allow_nan=False) + "\n" for event in events))
-        save_file(
-            {name: np.ascontiguousarray(array) for name, array in weights.items()},
-            aside / "weights.safetensors",
-        )
-        save_file(packed(masks), aside / "masks.safetensors", {"shapes": json.dumps(_shapes(masks))})
-        aside.chmod(0o755)
-        _flush(aside)
-        return _place(aside, root / id)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        with aside(root) as folder:
+            yield folder
+            folder.chmod(0o755)
+            _flush(folder)
+            _place(folder, root / id)
+    except OSError as error:
+        raise UserError(f"record {root / id} cannot be written ({error}): is there room, and may you write?") from error
 
 
 def packed(masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.uint8]]:
     """Each mask as bits, eight to a byte, highest bit first, in canonical flat order."""
     return {name: np.packbits(np.ascontiguousarray(mask).reshape(-1)) for name, mask in masks.items()}
-
-
-def read_masks(path: Path) -> dict[str, NDArray[np.bool_]]:
-    """The masks of the record in folder `path`: layer name -> bool, canonical shape."""
-    from safetensors import safe_open
-
-    with safe_open(path / "masks.safetensors", framework="numpy") as file:
-        shapes = json.loads(file.metadata()["shapes"])
-        return {name: _unpacked(file.get_tensor(name), shape) for name, shape in shapes.items()}
-
-
-def _unpacked(bits: NDArray[np.uint8], shape: list[int]) -> NDArray[np.bool_]:
-    return np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape).astype(np.bool_)
-
-
-def _shapes(masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, list[int]]:
-    return {name: list(mask.shape) for name, mask in masks.items()}
 
 
 def _flush(folder: Path) -> None:
@@ -152,10 +228,9 @@ def _flush(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _place(aside: Path, target: Path) -> Path:
+def _place(folder: Path, target: Path) -> None:
     try:
-        aside.rename(target)
+        folder.rename(target)
     except OSError:
         if not (target / "result.json").is_file():  # not a record: something else is in the way
             raise
-    return target

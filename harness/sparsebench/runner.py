@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -20,10 +20,8 @@ from sparsebench.method import Event
 from sparsebench.models import initial_weights
 from sparsebench.prepare import Prepared
 from sparsebench.results import layer_table, result
+from sparsebench.timeline import timeline
 from sparsebench.trainer import Backend, Metrics, SparseTrainer
-
-EVALUATIONS = 10
-PROGRESS_REPORTS = 50
 
 Progress = Callable[[int, int], None]
 """(steps done, steps in all)."""
@@ -113,35 +111,18 @@ def _start(prepared: Prepared, trainer: SparseTrainer[Any]) -> Run:
 
 
 def _loop(current: Run, progress: Progress) -> Metrics:
-    """Segments between events; the accuracy that counts is the one at the last iteration."""
+    """All legs of the run; returns the last evaluation, which is that of the last iteration."""
     steps = current.prepared.task.steps
-    marks = {round(steps * k / EVALUATIONS) for k in range(1, EVALUATIONS)}
-    for start, stop, event in timeline(steps, current.prepared.method.events(steps), steps // PROGRESS_REPORTS):
-        if start < stop:
-            current.train(start, stop)
-        if event:
-            current.update(event)
-            stop = event.iteration + 1
-        if stop in marks:
-            current.evaluate(stop)
-        progress(stop, steps)
-    return current.evaluate(steps)
-
-
-def timeline(steps: int, events: tuple[Event, ...], stride: int) -> Iterator[tuple[int, int, Event | None]]:
-    """(start, stop, event): train iterations start … stop − 1, then do the event, if any.
-
-    Segments end at events, at evaluations and every `stride` iterations; an event that replaces its step leaves
-    that iteration out of the segment before it.
-    """
-    marks = {round(steps * k / EVALUATIONS) for k in range(1, EVALUATIONS)}
-    cuts = sorted(marks | set(range(max(1, stride), steps, max(1, stride))) | {steps})
-    due = {event.iteration: event for event in events}
-    start = 0
-    for stop in sorted({*cuts, *(i + 1 for i in due)} - {0}):
-        event = due.get(stop - 1)
-        yield start, stop - bool(event and event.replaces_step), event
-        start = stop
+    metrics = Metrics(math.nan, math.nan)  # every timeline ends with an evaluation
+    for leg in timeline(steps, current.prepared.method.events(steps)):
+        if leg.start < leg.stop:
+            current.train(leg.start, leg.stop)
+        if leg.event:
+            current.update(leg.event)
+        if leg.evaluated:
+            metrics = current.evaluate(leg.done)
+        progress(leg.done, steps)
+    return metrics
 
 
 def _finite(loss: float, iteration: int) -> float:

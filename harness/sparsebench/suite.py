@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from sparsebench import mistakes, plugins
-from sparsebench.config import Recipe, RunConfig, Settings, Updates
+from sparsebench.config import Recipe, RunConfig, Updates
 from sparsebench.errors import UserError, unknown
 from sparsebench.mistakes import BackendName, DatasetName, MethodName, ModelName
+from sparsebench.settings import Settings, checked
 
 T = TypeVar("T")
 
 
-def _unique(values: tuple[T, ...]) -> tuple[T, ...]:
-    repeated = sorted({str(value) for value in values if values.count(value) > 1})
-    if repeated:
-        raise ValueError(f"listed more than once: {', '.join(repeated)}; list each value once")
-    return values
+def _unique(values: Any, parts: ValidatorFunctionWrapHandler) -> tuple[Any, ...]:
+    listed = cast("list[Any]", values) if isinstance(values, list) else []
+    repeated = sorted({str(value) for value in listed if listed.count(value) > 1})
+    whole = [f"listed more than once: {', '.join(repeated)}; list each value once"] if repeated else []
+    return checked(values, parts, whole)
 
 
 def _counted(seeds: Any) -> Any:
@@ -34,7 +36,7 @@ def _counted(seeds: Any) -> Any:
     return tuple(range(seeds))
 
 
-Several = Annotated[tuple[T, ...], AfterValidator(_unique), Field(min_length=1)]
+Several = Annotated[tuple[T, ...], WrapValidator(_unique), Field(min_length=1)]
 Sparsity = Annotated[float, Field(ge=0, lt=1)]
 Distribution = Literal["uniform", "er", "erk"]
 Multiplier = Annotated[float, Field(gt=0)]
@@ -136,9 +138,9 @@ def find(name: str) -> Path:
         UserError: there is no such file.
     """
     path = Path(name)
-    if path.suffix == ".toml":
+    if path.suffix == ".toml" or os.sep in name:
         if not path.is_file():
-            raise UserError(f"suite file {name} does not exist: give the path of a .toml file, or a name: {_listed()}")
+            raise UserError(f"there is no suite file {name}: give the path of a .toml file, or a name: {_listed()}")
         return path
     known = available()
     if name not in known:

@@ -103,6 +103,7 @@ def notes(rows: Sequence[Row]) -> tuple[str, ...]:
         *(f"sparsity: shared out over layers by {only}" for only in shared),
         "accuracy: mean ± 95 % Student-t interval over seeds",
         f"FLOPs: relative to dense{absolute}",
+        "steps/s: at the pace of a run's fastest tenth, updates in, compilation and evaluation out; median over seeds",
         *(["rows that lack seeds come last and rank with nothing"] if any(row.missing for row in rows) else []),
     ]
     return tuple(lines)

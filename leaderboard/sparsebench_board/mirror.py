@@ -12,14 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sparsebench.errors import UserError
 from sparsebench.records import Record
 from sparsebench_board import entries
 from sparsebench_board.cells import Cell, cells
 from sparsebench_board.shelf import Shelf, open_shelf
 from sparsebench_board.tracking import load, shown
 
-DAMAGED = (OSError, ValueError, KeyError, TypeError)
-"""What reading a damaged record raises."""
+DAMAGED = (UserError, OSError, ValueError, KeyError, TypeError)
+"""What reading a damaged record, or one that lacks something, raises."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ def _mirror_record(shelf: Shelf, cell: Cell, record: Record, parent: str, tally:
     try:
         found = shelf.find(record.id, entries.digest(record)) or entries.entry(record, cell)
     except DAMAGED as error:
-        tally.reasons.append(f"record {record.id}: {type(error).__name__}: {_line(error)}")
+        reason = _line(error) if isinstance(error, UserError) else f"{type(error).__name__}: {_line(error)}"
+        tally.reasons.append(f"record {record.id}: {reason}")
         return
     known = shelf.knows(record.id)
     if isinstance(found, entries.Entry):

@@ -10,7 +10,7 @@ from typing import Any
 def hardware(environment: Mapping[str, Any]) -> str:
     """Processor, threads and device: `Xeon, 2 threads, device cpu`."""
     cpu, threads, device = (environment.get(name) or "unknown" for name in ("cpu", "threads", "device"))
-    return f"{cpu}, {threads} threads, device {device}"
+    return f"{cpu}, {threads} thread{'' if threads == 1 else 's'}, device {device}"
 
 
 def versions(environment: Mapping[str, Any]) -> dict[str, str]:

@@ -82,6 +82,11 @@ def is_local(uri: str) -> bool:
     return uri.startswith(SQLITE)
 
 
+def is_there(uri: str) -> bool:
+    """Whether there may be anything in the store: False for a database file that does not exist."""
+    return not is_local(uri) or Path(uri.removeprefix(SQLITE)).is_file()
+
+
 def shown(text: str) -> str:
     """The text with addresses stripped of user name and password."""
     return re.sub(r"//[^/\s]*@", "//", text)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
@@ -60,19 +61,23 @@ def _check_free(host: str, port: int) -> None:
 
 @contextmanager
 def _server(command: list[str], log: IO[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """The process for as long as we are here; Ctrl-C is its end, and no error."""
-    server = subprocess.Popen(command, env=os.environ | ENVIRONMENT, stdout=log, stderr=log)
+    """The process and its own, for as long as we are here, whatever ends us; Ctrl-C is no error."""
+    server = subprocess.Popen(command, env=os.environ | ENVIRONMENT, stdout=log, stderr=log, start_new_session=True)
     try:
         yield server
     except KeyboardInterrupt:
         _say("")
     finally:
-        server.terminate()
-        try:
-            server.wait(10)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        _end(server)
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """End the whole group: MLflow's command starts the processes that serve, and need not outlive them."""
+    for number, patience in ((signal.SIGTERM, 10), (signal.SIGKILL, None)):
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(patience)
 
 
 def _await(server: subprocess.Popen[bytes], host: str, port: int, log: IO[str]) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 import sparsebench
-from sparsebench.cli.output import complain
+from sparsebench.cli.output import complain, hush
+from sparsebench.cli.signals import Ended, as_exceptions
 from sparsebench.errors import UserError
 
 app = App(
@@ -47,23 +48,33 @@ for name, text in HELP.items():
     module = MODULES.get(name, name)
     app.command(f"sparsebench.cli.{module}:{module}", name=name, help=text)
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+INTERRUPTED, UNREAD = 130, 141  # 128 + SIGINT and 128 + SIGPIPE, as shells have it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command (from `sys.argv` by default) and return its exit code; a user's mistake is 2, a line for each."""
     try:
-        return app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0
+        with as_exceptions():
+            return app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0
     except UserError as error:
         mistakes = str(error).splitlines()
     except CycloptsError as error:
         mistakes = _explained(error)
     except KeyboardInterrupt:
-        complain("interrupted: what is finished is recorded, the same command does the rest")
-        return INTERRUPTED
+        return _ended("interrupted", INTERRUPTED)
+    except Ended as ended:
+        return _ended(f"ended by {ended.name}", ended.code)
+    except BrokenPipeError:  # `| head` has seen enough
+        hush()
+        return UNREAD
     for mistake in mistakes:
         complain(mistake)
     return 2
+
+
+def _ended(how: str, code: int) -> int:
+    complain(f"{how}: what is finished is recorded, the same command does the rest")
+    return code
 
 
 def _explained(error: CycloptsError) -> list[str]:
@@ -76,4 +87,7 @@ def _explained(error: CycloptsError) -> list[str]:
     if isinstance(error.__cause__, ValidationError):
         return mistakes.lines(error.__cause__, Settings, mistakes.option)
     command = " ".join(("sparsebench", *(error.command_chain or ())))
-    return [f"{' '.join(str(error).split())} See `{command} --help`."]
+    told = " ".join(str(error).split())
+    if isinstance(error, UnusedCliTokensError):
+        told = f"{command} takes no further words, given {' '.join(error.unused_tokens or ())!r}."
+    return [f"{told} See `{command} --help`."]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from sparsebench import records as store
+from sparsebench.aside import alone
 from sparsebench.cli.options import with_records
 from sparsebench.cli.output import say, warn
 from sparsebench.cli.work import recorded
@@ -19,9 +20,9 @@ def read(records: Path, ids: Iterable[str]) -> list[store.Record]:
     """The records of these runs, as far as they are there.
 
     Raises:
-        UserError: one of them cannot be read.
+        UserError: with a line for each of them that cannot be read.
     """
-    return [store.read(records / id) for id in ids if recorded(records, id)]
+    return store.read_each(records / id for id in ids if recorded(records, id))
 
 
 def table(found: Sequence[store.Record], format: Format) -> str:
@@ -38,11 +39,15 @@ def table(found: Sequence[store.Record], format: Format) -> str:
 
 def mirror(found: Sequence[store.Record], records: Path) -> None:
     """Mirror records to MLflow; what goes wrong there is a warning, since records are the truth."""
-    from sparsebench_board import tracking
+    from sparsebench_board import receipts, tracking
     from sparsebench_board.mirror import mirror as mirrored
 
+    place = tracking.default_store(records)
     try:
-        outcome = mirrored(found, *tracking.default_store(records))
+        with alone(records):
+            outcome = mirrored(found, *place)
+            if not outcome.failed:
+                receipts.note(found, place[0], records)
     except UserError as error:
         warn(str(error))
         return
@@ -50,6 +55,15 @@ def mirror(found: Sequence[store.Record], records: Path) -> None:
         warn(f"{outcome}; records are complete, `{with_records('sparsebench ui', records)}` mirrors the rest")
     elif outcome.new or outcome.replaced:
         say(str(outcome))
+
+
+def mirror_pending(found: Sequence[store.Record], records: Path) -> None:
+    """Mirror what the store is not known to hold; it is not asked if there is nothing."""
+    from sparsebench_board import receipts, tracking
+
+    pending = receipts.pending(found, tracking.default_store(records)[0], records)
+    if pending:
+        mirror(pending, records)
 
 
 def serve(records: Path, host: str, port: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sparsebench.config import RunConfig
-from sparsebench.errors import unknown
+from sparsebench.errors import UserError, unknown
 
 AXES = ("method", "sparsity", "distribution", "multiplier", "backend", "seed")
 
@@ -14,11 +14,13 @@ def only(runs: Sequence[RunConfig], wanted: str) -> list[RunConfig]:
     """The runs that match `wanted`; an axis given twice allows both values.
 
     Raises:
-        UserError: an axis does not exist, or no run has such a value.
+        UserError: it is not made of pairs, an axis does not exist, or no run has such a value.
     """
     chosen: dict[str, set[str]] = {}
     for pair in wanted.split(","):
-        axis, _, value = (part.strip() for part in pair.partition("="))
+        axis, equals, value = (part.strip() for part in pair.partition("="))
+        if not equals:
+            raise UserError(f"--only {wanted!r}: give pairs such as method=rigl,sparsity=0.9; axes: {', '.join(AXES)}")
         if axis not in AXES:
             raise unknown("axis in --only", axis, AXES)
         chosen.setdefault(axis, set()).add(_checked(runs, axis, value))

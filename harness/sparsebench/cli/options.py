@@ -17,6 +17,7 @@ Data = Annotated[
     Parameter(help="folder with data sets; else SPARSEBENCH_DATA, else the user's cache, else downloaded"),
 ]
 Device = Annotated[Literal["cpu", "cuda"], Parameter(help="where to train")]
+MLflow = Annotated[bool, Parameter(help="mirror to MLflow what it does not hold yet")]
 
 RUNS = Path("runs")
 
@@ -46,14 +47,14 @@ def check_writable(folder: Path) -> None:
         raise UserError(f"--records {folder}: cannot write there ({error.strerror}); give another folder") from error
 
 
-def check_readable(folder: Path) -> None:
+def check_readable(folder: Path, remedy: str = "`sparsebench run quick` makes some") -> None:
     """Refuse a folder of records that is not there.
 
     Raises:
         UserError: it is not.
     """
     if not folder.is_dir():
-        raise UserError(f"no records in {folder}: there is no such folder; `sparsebench run quick` makes some")
+        raise UserError(f"no records in {folder}: there is no such folder; {remedy}")
 
 
 def with_records(command: str, records: Path) -> str:

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+from sparsebench.errors import UserError
 
 
 def say(line: str) -> None:
-    """A line of result."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    """A line of result.
+
+    Raises:
+        BrokenPipeError: nobody reads any more.
+        UserError: it cannot be written.
+    """
+    try:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        hush()
+        raise UserError(f"standard output cannot be written ({error.strerror}): is there room?") from error
+
+
+def hush() -> None:
+    """Nothing more goes to standard output, not even what Python would flush at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def warn(line: str) -> None:

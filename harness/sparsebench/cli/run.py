@@ -12,10 +12,11 @@ from cyclopts import Parameter, validators
 from rich.console import Console
 
 from sparsebench import pool, suite
+from sparsebench.aside import sweep
 from sparsebench.cli import board
 from sparsebench.cli.live import shown
 from sparsebench.cli.only import only as matching
-from sparsebench.cli.options import RUNS, Data, Device, Records, check_data, check_writable, with_records
+from sparsebench.cli.options import RUNS, Data, Device, MLflow, Records, check_data, check_writable, with_records
 from sparsebench.cli.output import complain, say
 from sparsebench.cli.work import Entry, prepare_all, recorded, train_one
 from sparsebench.progress import Item
@@ -36,7 +37,7 @@ def run(
     ] = None,
     device: Device = "cpu",
     only: Annotated[str | None, Parameter(help="a part of the suite, such as method=rigl,sparsity=0.9")] = None,
-    mlflow: Annotated[bool, Parameter(help="mirror finished runs to MLflow")] = True,
+    mlflow: MLflow = True,
 ) -> int:
     """Train what is missing of a suite, then print its board.
 
@@ -45,13 +46,15 @@ def run(
     check_data(data)
     check_writable(records)
     configs = suite.configs(suite.load(name))
-    entries = prepare_all(matching(configs, only) if only else configs, data)
+    entries = prepare_all(configs if only is None else matching(configs, only), data, records, device)
+    ids = [entry.id for entry in entries]
+    board.read(records, ids)  # what is damaged is refused before the rest is trained
     missing = [entry for entry in entries if not recorded(records, entry.id)]
     work = partial(train_one, data=data, records=records, device=device)
     failures = _train(work, entries, missing, workers or len(pool.available_cores()), records) if missing else {}
-    found = board.read(records, [entry.id for entry in entries])
-    if missing and mlflow:
-        board.mirror(found, records)
+    found = board.read(records, ids)
+    if mlflow and found:
+        board.mirror_pending(found, records)
     say(board.table(found, "table"))
     say(f"next: {with_records('sparsebench ui', records)}")
     _report(failures, entries, records / LOG)
@@ -62,20 +65,20 @@ def _train(
     work: pool.Work, entries: Sequence[Entry], missing: Sequence[Entry], workers: int, records: Path
 ) -> dict[str, Failed]:
     """Run what is missing; returns what failed, by id."""
-    log = records / LOG
     records.mkdir(parents=True, exist_ok=True)
     done = {entry.id for entry in entries} - {entry.id for entry in missing}
     items = [Item(entry.id, entry.label, entry.prepared.task.steps, entry.id in done) for entry in entries]
     jobs = [pool.Job(entry.id, entry.asked.backend, entry.asked) for entry in missing]
     say(f"{len(missing)} of {len(entries)} runs to do, {min(workers, len(jobs))} at a time")
     failures: dict[str, Failed] = {}
-    with shown(items, Console()) as show, closing(pool.run(work, jobs, workers, log)) as events:
-        for job, event in events:
-            show(job.id, event)
-            if isinstance(event, Failed):
-                failures[job.id] = event
-    if log.is_file() and not log.stat().st_size:
-        log.unlink()
+    try:
+        with shown(items, Console()) as show, closing(pool.run(work, jobs, workers, records / LOG)) as events:
+            for job, event in events:
+                show(job.id, event)
+                if isinstance(event, Failed):
+                    failures[job.id] = event
+    finally:
+        sweep(records)  # what workers that were killed were writing
     return failures
 
 

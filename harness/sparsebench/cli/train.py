@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,15 +11,17 @@ from pydantic import Field, model_validator
 from rich.console import Console
 
 from sparsebench import plugins
+from sparsebench.aside import sweep
+from sparsebench.cli import board
 from sparsebench.cli.live import shown
-from sparsebench.cli.options import RUNS, Data, Device, Records, check_data, check_writable
+from sparsebench.cli.options import RUNS, Data, Device, MLflow, Records, check_data, check_writable
 from sparsebench.cli.output import say
 from sparsebench.cli.work import Entry, prepare_all, recorded, train_one
 from sparsebench.config import Recipe, RunConfig, Updates
 from sparsebench.mistakes import BackendName, DatasetName, MethodName, ModelName
 from sparsebench.progress import Item
 from sparsebench.records import Record, read
-from sparsebench.worker import Finished, Progressed, Started
+from sparsebench.worker import Event, Finished, Progressed, Started, share_politely
 
 STEPS = 500
 
@@ -66,26 +69,37 @@ def train(
     records: Annotated[Records, Parameter(group=GROUPS[3])] = RUNS,
     data: Annotated[Data, Parameter(group=GROUPS[3])] = None,
     device: Annotated[Device, Parameter(group=GROUPS[3])] = "cpu",
+    mlflow: Annotated[MLflow, Parameter(group=GROUPS[3])] = True,
 ) -> None:
     """Train one network and print what it reaches and costs."""
     check_data(data)
     check_writable(records)
     config = RunConfig.model_validate(settings.model_dump())
-    (entry,) = prepare_all([config], data)
+    (entry,) = prepare_all([config], data, records, device)
     if recorded(records, entry.id):
         say("recorded before:")
     else:
         _train(entry, records, data, device)
-    for line in summary(entry, read(records / entry.id)):
+    record = read(records / entry.id)
+    for line in summary(entry, record):
         say(line)
+    if mlflow:
+        board.mirror_pending([record], records)
 
 
 def _train(entry: Entry, records: Path, data: Path | None, device: str) -> None:
+    sweep(records)
+    share_politely()
     item = Item(entry.id, entry.label, entry.prepared.task.steps)
-    with shown([item], Console(stderr=True)) as show:
+    console = Console(stderr=True)
+    with shown([item], console) if console.is_terminal else nullcontext(_unseen) as show:
         show(entry.id, Started())
         train_one(entry.asked, lambda done, steps: show(entry.id, Progressed(done, steps)), data, records, device)
         show(entry.id, Finished())
+
+
+def _unseen(id: str, event: Event) -> None:
+    """A line that says that it is over would come just before the summary."""
 
 
 def summary(entry: Entry, record: Record) -> list[str]:

@@ -9,6 +9,7 @@ from cyclopts import Parameter, validators
 from sparsebench import records as store
 from sparsebench.cli import board
 from sparsebench.cli.options import RUNS, Records, check_readable, check_writable
+from sparsebench.errors import UserError
 
 
 def ui(
@@ -20,5 +21,8 @@ def ui(
     """Browse all runs in MLflow. What is not mirrored yet is mirrored first; Ctrl-C ends it."""
     check_readable(records)
     check_writable(records)
-    board.mirror(store.read_all(records), records)
+    found = store.read_all(records)
+    if not found:
+        raise UserError(f"no records in {records}: there is nothing to show yet; `sparsebench run quick` makes some")
+    board.mirror(found, records)
     board.serve(records, host, port)

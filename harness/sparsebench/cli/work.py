@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sparsebench.cli.devices import absent
+from sparsebench.cli.options import RUNS
 from sparsebench.config import RunConfig
 from sparsebench.errors import UserError
 from sparsebench.mistakes import refuse
@@ -38,22 +40,29 @@ class Entry:
         return " ".join((*parts, config.backend))
 
 
-def prepare_all(configs: Iterable[RunConfig], data: Path | None) -> list[Entry]:
+def prepare_all(
+    configs: Iterable[RunConfig], data: Path | None, records: Path = RUNS, device: str = "cpu"
+) -> list[Entry]:
     """Resolve all runs; runs that resolve to the same one appear once.
 
     Raises:
-        UserError: with a line for each mistake in any of them.
+        UserError: with a line for each mistake in any of them, and for each backend that has no such device although
+            it has runs to do.
     """
     entries: dict[str, Entry] = {}
     mistakes: dict[str, None] = {}
+    needed: set[str] = set()
     for config in configs:
         try:
             entry = Entry(config, prepare(config, data))
         except UserError as error:
-            mistakes[str(error)] = None
+            mistakes |= dict.fromkeys(str(error).splitlines())
         else:
             entries.setdefault(entry.id, entry)
-    refuse(list(mistakes))
+            if recorded(records, entry.id):
+                continue
+        needed.add(config.backend)
+    refuse(list(mistakes | dict.fromkeys(absent(needed, device))))
     return list(entries.values())
 
 
@@ -65,7 +74,9 @@ def recorded(records: Path, id: str) -> bool:
 def train_one(
     config: RunConfig, report: Callable[[int, int], None], data: Path | None, records: Path, device: str
 ) -> None:
-    """One run, from settings to record; the work of a worker process."""
+    """One run, from settings to record; the work of a worker process. Another command may have been faster."""
     from sparsebench import runner
 
-    runner.run(prepare(config, data), records, device, report)
+    prepared = prepare(config, data)
+    if not recorded(records, prepared.id):
+        runner.run(prepared, records, device, report)

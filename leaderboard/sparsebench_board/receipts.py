@@ -1,0 +1,50 @@
+"""What a store is known to hold, noted beside the records: a command with nothing to mirror need not ask the store.
+
+A note may be lost, or wrong after somebody emptied the store; then records are mirrored again, which changes nothing,
+or not before `sparsebench ui`, which asks the store itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sparsebench.records import Record
+from sparsebench_board.entries import digest
+from sparsebench_board.tracking import is_there
+
+NAME = ".mirrored.json"
+
+Notes = dict[str, dict[str, str]]
+"""Hash of a store's address (which may hold a password) -> record -> digest."""
+
+
+def pending(records: Iterable[Record], uri: str, folder: Path) -> list[Record]:
+    """Those of the records in `folder` that the store is not known to hold as they are."""
+    noted = _notes(folder).get(_store(uri), {}) if is_there(uri) else {}
+    return [record for record in records if noted.get(record.id) != digest(record)]
+
+
+def note(records: Sequence[Record], uri: str, folder: Path) -> None:
+    """Note that the store holds these records."""
+    notes = _notes(folder)
+    notes[_store(uri)] = notes.get(_store(uri), {}) | {record.id: digest(record) for record in records}
+    with tempfile.NamedTemporaryFile("w", dir=folder, prefix=NAME, delete=False) as file:
+        json.dump(notes, file)
+    os.replace(file.name, folder / NAME)
+
+
+def _notes(folder: Path) -> Notes:
+    try:
+        found = json.loads((folder / NAME).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _store(uri: str) -> str:
+    return hashlib.sha256(uri.encode()).hexdigest()[:16]

@@ -1,0 +1,148 @@
+"""Identity: a run's name follows its science, and nothing else, today and after settings have been added."""
+
+from typing import Annotated
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import Field
+
+from sparsebench import environment, identity, records
+from sparsebench.config import Recipe, RunConfig, Updates
+from sparsebench.method import Method
+from sparsebench.prepare import prepare
+
+pytest_plugins = ("command_line",)
+
+DATA = "d" * 64
+CLOCK = Updates(delta_t=20, alpha=0.3, begin=0.0, end=0.75, anneal="cosine")
+RIGL = RunConfig(
+    model="lenet-300-100", dataset="digits", method="rigl", backend="torch", sparsity=0.9, seed=3,
+    recipe=Recipe(steps=1000), updates=CLOCK,
+)  # fmt: skip
+PINNED = "digits_lenet-300-100_rigl_0.9_torch_seed3_bd47bac8158c"
+
+
+def named(config=RIGL, data=DATA, method=1, model=1, backend=1):
+    return identity.document(config, data, method, model, backend)["id"]
+
+
+def changed(**settings):
+    return RIGL.model_copy(update=settings)
+
+
+def test_a_pinned_name():
+    """If this fails, every run made before has lost its name: settings may be added, with a default, not changed."""
+    assert named() == PINNED
+
+
+SCIENCE = {
+    "model": "lenet", "dataset": "mnist", "method": "set", "backend": "jax", "sparsity": 0.98, "seed": 4,
+    "distribution": "uniform", "multiplier": 5.0,
+}  # fmt: skip
+RECIPE = {
+    "optimizer": "adam", "learning_rate": 0.2, "schedule": "constant", "momentum": 0.8, "nesterov": True,
+    "weight_decay": 1e-4, "label_smoothing": 0.1, "batch_size": 64, "steps": 2000,
+}  # fmt: skip
+UPDATES = {"delta_t": 10, "alpha": 0.5, "begin": 0.1, "end": 0.5, "anneal": "constant"}
+
+OTHERS = [
+    *(changed(**{name: value}) for name, value in SCIENCE.items()),
+    *(changed(recipe=RIGL.recipe.model_copy(update={name: value})) for name, value in RECIPE.items()),
+    *(changed(updates=CLOCK.model_copy(update={name: value})) for name, value in UPDATES.items()),
+]
+
+
+def test_every_setting_that_decides_a_result_is_in_the_name():
+    versions = [{"data": "e" * 64}, {"method": 2}, {"model": 2}, {"backend": 2}]
+    names = [named(), *map(named, OTHERS), *(named(**version) for version in versions)]
+    assert len(set(names)) == len(names)
+    assert len(OTHERS) == sum(len(each.model_fields) for each in (RunConfig, Recipe, Updates)) - 3
+
+
+def test_so_is_the_version_of_the_recipe(monkeypatch):
+    before = named()
+    monkeypatch.setattr(identity, "RECIPE_NUMERICS", identity.RECIPE_NUMERICS + 1)
+    assert named() != before
+
+
+class LaterRecipe(Recipe):
+    clip: Annotated[float | None, Field(gt=0)] = None
+
+
+class LaterUpdates(Updates):
+    warmup: float | None = None
+
+
+class LaterConfig(RunConfig):
+    recipe: LaterRecipe
+    updates: LaterUpdates = LaterUpdates()
+    replicas: int = 1
+
+
+def later(warmup=0.0, clip=None, **others):
+    """The run in a version that has three more settings, its clock resolved to numbers."""
+    recipe = LaterRecipe(**RIGL.recipe.model_dump(), clip=clip)
+    updates = LaterUpdates(**CLOCK.model_dump(), warmup=warmup)
+    return LaterConfig(**RIGL.model_dump(exclude={"recipe", "updates"}), recipe=recipe, updates=updates, **others)
+
+
+def test_a_new_setting_does_not_rename_old_runs(monkeypatch):
+    monkeypatch.setattr(Method, "warmup", 0.0, raising=False)
+    assert named(later()) == named()
+    assert len({named(), named(later(warmup=0.1)), named(later(clip=1.0)), named(later(replicas=2))}) == 4
+
+
+def test_the_document_says_what_was_hashed():
+    document = identity.document(RIGL, DATA, 1, 2, 3)
+    assert RunConfig.model_validate(document.pop("config")) == RIGL
+    assert document.pop("id") == named(model=2, backend=3)
+    assert document == {
+        "schema": records.SCHEMA,
+        "data": DATA,
+        "numerics": {"method": 1, "model": 2, "backend": 3, "recipe": identity.RECIPE_NUMERICS},
+    }
+
+
+@given(st.text(max_size=9), st.floats(0, 1, exclude_max=True), st.integers(0, 2**63 - 1))
+def test_names_stay_in_their_folder(name, sparsity, seed):
+    found = named(changed(dataset=f"x{name}", model=name, method=name, sparsity=sparsity, seed=seed))
+    assert records.NAME.fullmatch(found)
+
+
+# ---- what is resolved before it is hashed ---------------------------------------------------------------------
+
+
+def asked(method="rigl", sparsity=0.5, multiplier=1.0, updates=None, **recipe):
+    recipe = {"batch_size": 4} | (recipe or {"steps": 400})
+    return RunConfig(
+        model="lenet-300-100", dataset="dots", method=method, backend="toy", sparsity=sparsity, multiplier=multiplier,
+        recipe=Recipe(**recipe), updates=Updates(**(updates or {})),
+    )  # fmt: skip
+
+
+def test_where_and_when_a_run_is_made_is_not_in_its_name(folder, tmp_path, monkeypatch):
+    before = prepare(asked()).id
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setattr(environment, "commit", lambda: "0" * 12)
+    assert prepare(asked(), data=tmp_path / "elsewhere").id == before
+
+
+def test_settings_that_mean_the_same_have_one_name(folder):
+    assert prepare(asked()).id == prepare(asked(updates={"delta_t": 100, "alpha": 0.3, "end": 0.75})).id
+    assert prepare(asked("static", epochs=2)).id == prepare(asked("static", steps=8)).id
+    assert prepare(asked("static", updates={"delta_t": 7})).id == prepare(asked("static")).id
+    assert prepare(asked("dense", sparsity=0.9)).id == prepare(asked("dense", sparsity=0.0)).id
+    assert prepare(asked(updates={"delta_t": 50})).id != prepare(asked()).id
+
+
+@pytest.mark.parametrize("multiplier", [0.5, 2.0, 5.0])
+def test_a_multiplier_stretches_the_run_and_keeps_delta_t(folder, multiplier):
+    once, more = prepare(asked()), prepare(asked(multiplier=multiplier))
+    assert more.task.steps == 400 * multiplier
+    assert more.config.updates.delta_t == once.config.updates.delta_t == 100
+    last = more.method.events(more.task.steps)[-1].iteration
+    assert 300 * multiplier - 100 <= last < 300 * multiplier
+    same_length = prepare(asked(steps=round(400 * multiplier)))
+    assert len({once.id, more.id, same_length.id}) == 3
