@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sparsebench import distributions, identity, plugins
+from sparsebench import identity, plugins, policy
 from sparsebench.config import Recipe, RunConfig, Updates
 from sparsebench.data.source import Dataset, Source
 from sparsebench.errors import UserError
@@ -48,7 +48,8 @@ def prepare(config: RunConfig, data: Path | None = None) -> Prepared:
     steps = config.recipe.steps or 0
     task = Task(model, dataset, config.recipe, steps)
     _check_schedule(method, steps)
-    plan = distributions.DISTRIBUTIONS[config.distribution](task.layers, config.sparsity)
+    special = model.policy_under(config.distribution)
+    plan = policy.plan(task.layers, config.distribution, config.sparsity, special)
     return Prepared(config, _document(config, method, model, backend, dataset), task, method, backend, plan)
 
 
