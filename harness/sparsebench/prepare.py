@@ -48,8 +48,7 @@ def prepare(config: RunConfig, data: Path | None = None) -> Prepared:
     steps = config.recipe.steps or 0
     task = Task(model, dataset, config.recipe, steps)
     _check_schedule(method, steps)
-    special = model.policy_under(config.distribution)
-    plan = policy.plan(task.layers, config.distribution, config.sparsity, special)
+    plan = policy.plan(task.layers, config.distribution, config.sparsity, model.policy_under(config.distribution))
     return Prepared(config, _document(config, method, model, backend, dataset), task, method, backend, plan)
 
 
