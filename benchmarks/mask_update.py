@@ -13,19 +13,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from shapes import resnet50
 from sparsebench.distributions import erk
 from sparsebench.layers import Layer
 from sparsebench.masks import Counts, budget, first_masks
 from sparsebench.method import Event
 from sparsebench.methods.rigl import rigl
+from sparsebench.models import Input
 from sparsebench_jax import layout, rewiring
 from sparsebench_jax.program import _adopt
+from sparsebench_models.resnet import resnet50
 from sparsebench_torch import rewiring as torch_rewiring
 from sparsebench_torch.state import TorchState
 from timing import arguments, interleaved, ratio, show
 
-LAYERS = resnet50()
+LAYERS = resnet50.layers(Input((3, 224, 224), 1000))
 EVENT = Event(1000, drop_fraction=0.3, replaces_step=True)
 Arrays = dict[str, np.ndarray]
 

@@ -220,6 +220,13 @@ def test_ui_mirrors_and_then_serves(command, monkeypatch):
     assert served == [(Path("runs"), "127.0.0.1", 5001)]
 
 
+def test_ui_has_nothing_to_show_of_an_empty_folder(command, monkeypatch):
+    monkeypatch.setattr(board, "serve", lambda *arguments: None)
+    code, _, err = command("ui", "--records", ".")
+    assert code == 2
+    assert err[0].startswith("error: no records in .: there is nothing to show yet")
+
+
 @pytest.mark.parametrize("what", ["methods", "backends", "models", "datasets", "suites"])
 def test_list_has_a_line_for_each(command, what):
     code, out, err = command("list", what)

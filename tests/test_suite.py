@@ -93,7 +93,7 @@ def test_seeds_of_a_cell_are_next_to_each_other():
 MANY = """
 titel = "x"
 [task]
-model = "lenet"
+model = "lenet-300"
 dataset = 3
 [recipe]
 lerning_rate = 0.1

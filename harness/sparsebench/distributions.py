@@ -7,12 +7,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from sparsebench.errors import UserError
 from sparsebench.layers import Layer
 
 Sparsities = dict[str, float]
-Distribution = Callable[[Sequence[Layer], float], Sparsities]
+Ratio = Callable[[Layer], float]
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Layers that a distribution does not choose for.
+
+    `own` maps a layer to a sparsity of its own; it is outside the budget. `dense` layers are inside: they are dense
+    and the others pay for it.
+    """
+
+    own: Mapping[str, float] = field(default_factory=dict[str, float])
+    dense: frozenset[str] = frozenset()
+
+
+Distribution = Callable[[Sequence[Layer], float, Apart | None], Sparsities]
+"""(layers, sparsity, what stands apart; None: the distribution's own rule) -> the sparsity of every layer."""
+
+NOTHING = Apart()
 
 
 def active(size: int, sparsity: float) -> int:
@@ -20,13 +40,31 @@ def active(size: int, sparsity: float) -> int:
     return size - math.floor(sparsity * size)
 
 
-def uniform(layers: Sequence[Layer], sparsity: float) -> Sparsities:
-    """Every layer at the global sparsity; in networks with convolutions the first of them stays dense.
+def uniform(layers: Sequence[Layer], sparsity: float, apart: Apart | None = None) -> Sparsities:
+    """Every layer at the global sparsity; by its own rule, the first convolution (if there is one) stays dense.
 
     Source: Evci et al., Rigging the Lottery, ICML 2020, section 3 (1).
     """
-    stem = next((layer.name for layer in layers if layer.kind == "conv"), None)
-    return {layer.name: 0.0 if layer.name == stem else sparsity for layer in layers}
+    apart = Apart(first_convolution(layers)) if apart is None else apart
+    shared = _raised(layers, sparsity, apart) if apart.dense else sparsity
+    return {layer.name: apart.own.get(layer.name, 0.0 if layer.name in apart.dense else shared) for layer in layers}
+
+
+def first_convolution(layers: Sequence[Layer]) -> Sparsities:
+    """The first convolution, dense."""
+    return {layer.name: 0.0 for layer in [layer for layer in layers if layer.kind == "conv"][:1]}
+
+
+def _raised(layers: Sequence[Layer], sparsity: float, apart: Apart) -> float:
+    """The sparsity of the others that makes up for layers kept dense within the budget."""
+    budgeted = sum(layer.size for layer in layers if layer.name not in apart.own)
+    kept = sum(layer.size for layer in layers if layer.name in apart.dense)
+    if sparsity * budgeted >= budgeted - kept:
+        raise _overdrawn(sparsity)
+    return sparsity * budgeted / (budgeted - kept)
+
+
+# ---- Erdős–Rényi ----------------------------------------------------------------------------------------------
 
 
 def erdos_renyi(layer: Layer) -> float:
@@ -40,36 +78,74 @@ def erdos_renyi_kernel(layer: Layer) -> float:
     return sum(layer.shape) / math.prod(layer.shape)
 
 
-def er(layers: Sequence[Layer], sparsity: float) -> Sparsities:
+def er(layers: Sequence[Layer], sparsity: float, apart: Apart | None = None) -> Sparsities:
     """Density proportional to ER's ratio at the global parameter count."""
-    return _proportional(layers, sparsity, erdos_renyi)
+    return _proportional(layers, sparsity, erdos_renyi, apart or NOTHING)
 
 
-def erk(layers: Sequence[Layer], sparsity: float) -> Sparsities:
+def erk(layers: Sequence[Layer], sparsity: float, apart: Apart | None = None) -> Sparsities:
     """Density proportional to ERK's ratio at the global parameter count; fully connected layers use ER."""
-    return _proportional(layers, sparsity, erdos_renyi_kernel)
+    return _proportional(layers, sparsity, erdos_renyi_kernel, apart or NOTHING)
 
 
-def _proportional(layers: Sequence[Layer], sparsity: float, ratio: Callable[[Layer], float]) -> Sparsities:
-    """Density min(1, ε·r): ε is solved again each time the layers with the largest r saturate at density 1."""
-    dense: list[Layer] = []
-    free = [layer for layer in layers if layer.size]
-    scale = math.inf
+@dataclass(frozen=True)
+class Solution:
+    """Density min(1, ε·r): `epsilon` (None: no layer is left below 1) and the layers that saturated at 1."""
+
+    epsilon: float | None
+    saturated: frozenset[str]
+
+
+def solve(layers: Sequence[Layer], sparsity: float, ratio: Ratio, apart: Apart = NOTHING) -> Solution:
+    """ε, solved again each time the layers with the largest r saturate at density 1.
+
+    Raises:
+        UserError: the layers kept dense within the budget are larger than it.
+    """
+    dense = [layer for layer in layers if layer.name in apart.dense]
+    free = [layer for layer in layers if layer.size and layer.name not in apart.dense and layer.name not in apart.own]
+    saturated: list[Layer] = []
     while free:
-        scale = _epsilon(free, dense, sparsity, ratio)
+        epsilon = _epsilon(free, [*dense, *saturated], sparsity, ratio)
         largest = max(ratio(layer) for layer in free)
-        if scale * largest <= 1.0:
-            break
-        dense += [layer for layer in free if ratio(layer) == largest]
+        if epsilon * largest <= 1.0:
+            return Solution(epsilon, _names(saturated))
+        saturated += [layer for layer in free if ratio(layer) == largest]
         free = [layer for layer in free if ratio(layer) != largest]
-    shares = {layer.name: 1.0 - min(1.0, scale * ratio(layer)) for layer in free}
-    return {layer.name: shares.get(layer.name, 0.0) for layer in layers}
+    return Solution(None, _names(saturated))
 
 
-def _epsilon(free: Sequence[Layer], dense: Sequence[Layer], sparsity: float, ratio: Callable[[Layer], float]) -> float:
+def _names(layers: Sequence[Layer]) -> frozenset[str]:
+    return frozenset(layer.name for layer in layers)
+
+
+def _epsilon(free: Sequence[Layer], dense: Sequence[Layer], sparsity: float, ratio: Ratio) -> float:
     budget = sum(active(layer.size, sparsity) for layer in free)
     overdraft = sum(math.floor(sparsity * layer.size) for layer in dense)
+    if budget <= overdraft:
+        raise _overdrawn(sparsity)
     return (budget - overdraft) / sum(ratio(layer) * layer.size for layer in free)
 
 
+def _proportional(layers: Sequence[Layer], sparsity: float, ratio: Ratio, apart: Apart) -> Sparsities:
+    solution = solve(layers, sparsity, ratio, apart)
+    full = solution.saturated | apart.dense
+
+    def share(layer: Layer) -> float:
+        if layer.name in full or solution.epsilon is None or not layer.size:
+            return 0.0
+        return 1.0 - min(1.0, solution.epsilon * ratio(layer))
+
+    return {layer.name: apart.own[layer.name] if layer.name in apart.own else share(layer) for layer in layers}
+
+
+def _overdrawn(sparsity: float) -> UserError:
+    return UserError(
+        f"sparsity {sparsity:g} leaves nothing for the other layers once some are kept dense within the budget: "
+        "lower the sparsity, or keep those layers outside the budget"
+    )
+
+
 DISTRIBUTIONS: Mapping[str, Distribution] = MappingProxyType({"uniform": uniform, "er": er, "erk": erk})
+RATIOS: Mapping[str, Ratio] = MappingProxyType({"er": erdos_renyi, "erk": erdos_renyi_kernel})
+"""Of the distributions that solve for ε."""

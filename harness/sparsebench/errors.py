@@ -23,6 +23,7 @@ class NonFiniteScoreError(UserError):
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> UserError:
     """The error for a name that does not exist: lists the right ones and the closest."""
     names = sorted(allowed)
-    close = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    begun = [name for name in names if given and name.startswith(given)]
+    close = begun or difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return UserError(f"unknown {kind} {given!r}: {hint}allowed: {', '.join(names) or 'none installed'}")

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from sparsebench import plugins
 from sparsebench.errors import UserError
-from sparsebench.layers import Layer
+from sparsebench.layers import Image, Layer
+from sparsebench.policy import STANDARD, Policy
 
 if TYPE_CHECKING:
     from sparsebench.trainer import Backend
@@ -28,6 +29,11 @@ class Input:
     shape: tuple[int, int, int]
     classes: int
 
+    @property
+    def image(self) -> Image:
+        """Height and width."""
+        return self.shape[1:]
+
 
 @dataclass(frozen=True, eq=False)
 class Model:
@@ -35,15 +41,28 @@ class Model:
 
     `layers(input)` is the table of prunable tensors, in forward order. `initial(input, generator)` draws the one
     initial state that every backend starts from. `builders` maps a backend's name to "module:function", a
-    function of an `Input` that returns the framework's module with parameters named as in `initial`.
+    function of an `Input` that returns the framework's module with parameters named as in `initial`. A model
+    without them has a layer table and costs, and cannot be trained yet.
+
+    `input` is what it was published for, which costs are counted at. `policy` says for each distribution what happens
+    to stem, depthwise and classifier layers (none: `STANDARD`). `input_gradient` says whether published costs count
+    the gradient with respect to the network's input. `reference` names the model that this one is a wider form of.
     """
 
     name: str
     summary: str
     layers: Callable[[Input], tuple[Layer, ...]]
-    initial: Callable[[Input, np.random.Generator], dict[str, NDArray[np.float32]]]
+    initial: Callable[[Input, np.random.Generator], dict[str, NDArray[np.float32]]] | None = None
     builders: Mapping[str, str] = field(default_factory=dict[str, str])
     numerics: int = 1
+    input: Input | None = None
+    policy: Mapping[str, Policy] = field(default_factory=dict[str, Policy])
+    input_gradient: bool = True
+    reference: str = ""
+
+    def policy_under(self, distribution: str) -> Policy:
+        """What happens to special layers under a distribution of that name."""
+        return self.policy.get(distribution, STANDARD[distribution])
 
 
 def builder(model: Model, backend: str) -> Callable[[Input], Any]:
@@ -63,14 +82,23 @@ def builder_path(model: Model, backend: Backend) -> str:
     """
     path = model.builders.get(backend.name) or backend.builders.get(model.name)
     if path is None:
+        has = f"has builders for {', '.join(sorted(model.builders))}" if model.builders else "is a layer table only"
         raise UserError(
-            f"backend {backend.name!r} cannot build model {model.name!r}: the model has builders for "
-            f"{', '.join(sorted(model.builders)) or 'no backend'}; choose such a backend, or another model"
+            f"backend {backend.name!r} cannot build model {model.name!r}: the model {has}; choose another backend or model"
         )
     return path
 
 
 def initial_weights(model: Model, input: Input, seed: int) -> dict[str, NDArray[np.float32]]:
-    """The weights every backend and method starts from with this seed, from NumPy's Philox."""
+    """The weights every backend and method starts from with this seed, from NumPy's Philox.
+
+    Raises:
+        UserError: the model has a layer table and no initial state.
+    """
+    if model.initial is None:
+        raise UserError(
+            f"model {model.name!r} has a layer table and no initial weights, so it cannot be trained yet: "
+            f"`sparsebench flops {model.name}` counts its costs"
+        )
     purpose = 0x77656967  # "weig": keeps this stream apart from every other use of the seed
     return model.initial(input, np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, purpose])))

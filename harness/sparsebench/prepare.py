@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sparsebench import distributions, identity, plugins
+from sparsebench import identity, plugins, policy
 from sparsebench.config import Recipe, RunConfig, Updates
 from sparsebench.data.source import Dataset
 from sparsebench.errors import UserError
@@ -55,7 +55,7 @@ def prepare(config: RunConfig, data: Path | None = None) -> Prepared:
     unscheduled = told(lambda: _check_schedule(method, steps)) if steps else []
     refuse([*unbuildable, *oversized, *unscheduled])
     task = Task(model, dataset, config.recipe, steps)
-    plan = distributions.DISTRIBUTIONS[config.distribution](task.layers, config.sparsity)
+    plan = policy.plan(task.layers, config.distribution, config.sparsity, model.policy_under(config.distribution))
     return Prepared(config, _document(config, method, model, backend, dataset), task, method, backend, plan)
 
 

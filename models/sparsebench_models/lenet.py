@@ -7,16 +7,18 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsebench.layers import Layer, linear
+from sparsebench.layers import Layer, Role, linear
 from sparsebench.models import Input, Model
+from sparsebench.policy import EVERY_LAYER
 
 WIDTHS = (300, 100)
+ROLES: tuple[Role, ...] = ("stem", "body", "classifier")
 
 
 def layers(input: Input) -> tuple[Layer, ...]:
     """fc1, fc2 and fc3, all prunable, the classifier included."""
     sizes = (math.prod(input.shape), *WIDTHS, input.classes)
-    return tuple(linear(f"fc{i + 1}", sizes[i], sizes[i + 1]) for i in range(3))
+    return tuple(linear(f"fc{i + 1}", sizes[i], sizes[i + 1], role) for i, role in enumerate(ROLES))
 
 
 def initial(input: Input, generator: np.random.Generator) -> dict[str, NDArray[np.float32]]:
@@ -34,5 +36,8 @@ lenet_300_100 = Model(
     summary="multi-layer perceptron, 300 and 100 hidden units (LeCun et al., 1998)",
     layers=layers,
     initial=initial,
+    input=Input((1, 28, 28), 10),
+    policy=EVERY_LAYER,
+    input_gradient=False,  # as in Table 2 of Evci et al., Rigging the Lottery, ICML 2020
     builders={"torch": "sparsebench_models.lenet_torch:build", "jax": "sparsebench_models.lenet_flax:build"},
 )

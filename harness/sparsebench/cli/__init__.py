@@ -26,6 +26,13 @@ HELP = {
 
         Prints what it reaches and what it costs, and keeps a record.
         For example: `sparsebench train --method set --sparsity 0.98 --backend jax --recipe.steps 2000`""",
+    "flops": """Print what a method costs by its published formula, without training.
+
+        FLOPs of dense and of the method, per layer and per kind of step.
+        For example: `sparsebench flops resnet50 --method rigl --sparsity 0.9 --multiplier 5`""",
+    "density": """Print how many connections each layer keeps.
+
+        For example: `sparsebench density resnet50 --sparsity 0.9 --distribution erk`""",
     "leaderboard": """Print the board of all records, or of one suite's.
 
         One row for each cell (method, sparsity, backend) over all its seeds.""",

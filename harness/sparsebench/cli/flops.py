@@ -1,0 +1,130 @@
+"""`sparsebench flops MODEL`: what a method costs by its published formula, without training anything."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+
+from sparsebench import pricing
+from sparsebench.cli.costs import show
+from sparsebench.cli.network import Format, Name, Network, Sharing, network, table
+from sparsebench.cli.output import say
+from sparsebench.cli.timing import Schedule, timing
+from sparsebench.errors import UserError, unknown
+from sparsebench.formulas import FORMULAS
+from sparsebench.pricing import SMALL_DENSE, Priced, Terms, known, price
+
+
+@dataclass(frozen=True)
+class Accounting:
+    """What is counted, and how."""
+
+    method: Annotated[str, Parameter(help=f"one of {', '.join(FORMULAS)}")] = "dense"
+    multiplier: Annotated[float, Parameter(help="training length × this")] = 1.0
+    convention: Annotated[Literal["plain", "rigl-paper"], Parameter(help="how a layer's FLOPs are counted")] = "plain"
+    input_gradient: Annotated[
+        bool | None, Parameter(help="count the gradient with respect to the network's input; else as the model says")
+    ] = None
+    width: Annotated[
+        float | None, Parameter(help="channels × this, at the densities of width 1; small-dense: else as --match says")
+    ] = None
+    match: Annotated[
+        Literal["parameters", "bits"] | None,
+        Parameter(help="small-dense: what it has as much of as the sparse network (bits: those of the mask too)"),
+    ] = None
+
+
+GROUPS = (Group("Account", sort_key=1), Group("Sparsity", sort_key=2), Group("Schedule", sort_key=3))
+ACCOUNTING, SHARING, SCHEDULE = Accounting(), Sharing(), Schedule()
+
+
+def flops(
+    model: Name,
+    /,
+    *,
+    accounting: Annotated[Accounting, Parameter(name="*", group=GROUPS[0])] = ACCOUNTING,
+    sparsity: Annotated[
+        float | None, Parameter(group=GROUPS[1], help="share of prunable weights that are inactive, in [0, 1)")
+    ] = None,
+    sharing: Annotated[Sharing, Parameter(name="*", group=GROUPS[1])] = SHARING,
+    schedule: Annotated[Schedule, Parameter(name="*", group=GROUPS[2])] = SCHEDULE,
+    format: Format = "table",
+) -> None:
+    """Print dense FLOPs, what the method takes of them, and what every layer costs."""
+    _check(accounting)
+    found = network(model, _sparsity(accounting.method, sparsity), sharing)
+    priced = price(found.layers, found.sparsities, _terms(accounting, schedule, found))
+    document = {
+        **found.described(),
+        **pricing.document(priced),
+        "reference": _reference(found, priced),
+        "total": _total(priced, schedule),
+    }
+    if format == "json":
+        say(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        show(document)
+
+
+def _check(accounting: Accounting) -> None:
+    if accounting.method not in FORMULAS:
+        raise unknown("method with a published formula", accounting.method, FORMULAS)
+    for name, value in (("multiplier", accounting.multiplier), ("width", accounting.width)):
+        if value is not None and not (0 < value < math.inf):
+            raise UserError(f"--{name} {value:g}: should be above 0 and finite")
+    if accounting.match and (accounting.method != SMALL_DENSE or accounting.width):
+        raise UserError(
+            f"--match finds the width of method {SMALL_DENSE!r}, where --width does not give it: leave it out"
+        )
+
+
+def _sparsity(method: str, sparsity: float | None) -> float:
+    """A dense network has none, whatever was asked for."""
+    if method == "dense":
+        return 0.0
+    if sparsity is None:
+        raise UserError(f"--sparsity: missing, method {method!r} needs one, in [0, 1)")
+    return sparsity
+
+
+def _terms(accounting: Accounting, schedule: Schedule, found: Network) -> Terms:
+    declared, asked = found.model.input_gradient, accounting.input_gradient
+    return Terms(
+        method=accounting.method,
+        convention=accounting.convention,
+        input_gradient=declared if asked is None else asked,
+        multiplier=accounting.multiplier,
+        width=accounting.width,
+        storage=accounting.match or "parameters",
+        timing=timing(schedule, accounting.method),
+    )
+
+
+def _reference(found: Network, priced: Priced) -> dict[str, Any] | None:
+    """Costs relative to the dense network that this one is a wider form of."""
+    if not found.model.reference:
+        return None
+    layers, model = table(found.model.reference)
+    dense = price(layers, {layer.name: 0.0 for layer in layers}, replace(priced.terms, method="dense", width=1.0)).dense
+    return {
+        "model": model.name,
+        "inference_ratio": known(priced.account.inference / dense.inference),
+        "training_ratio": known(priced.terms.multiplier * priced.account.training / dense.training),
+    }
+
+
+def _total(priced: Priced, schedule: Schedule) -> dict[str, Any] | None:
+    """FLOPs of the whole training, of the method at its multiplier and of dense training at 1x."""
+    samples = schedule.samples()
+    if samples is None:
+        return None
+    return {
+        "batch": schedule.batch,
+        "steps": schedule.steps,
+        "training_flops": known(priced.terms.multiplier * samples * priced.account.training),
+        "dense_training_flops": known(samples * priced.dense.training),
+    }

@@ -1,0 +1,226 @@
+"""Layer tables against the networks themselves: names, shapes and multiply-adds, entry by entry."""
+
+import math
+from functools import partial
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+import reference
+from sparsebench.errors import UserError
+from sparsebench.layers import convolved, depthwise
+from sparsebench.models import Input, initial_weights
+from sparsebench_models.lenet import lenet_300_100
+from sparsebench_models.mobilenet import BIG, mobilenetv1, mobilenetv1_big
+from sparsebench_models.resnet import resnet50, resnet50_big
+from sparsebench_models.wide_resnet import wide_resnet, wrn_22_2
+from sparsebench_models.widths import times, times_in_eights
+
+ALL = (lenet_300_100, mobilenetv1, mobilenetv1_big, resnet50, resnet50_big, wrn_22_2)
+every = pytest.mark.parametrize("model", ALL, ids=lambda model: model.name)
+
+
+def entries(layers):
+    return [(layer.name, layer.shape, layer.macs) for layer in layers]
+
+
+# ---- the networks in torch ------------------------------------------------------------------------------------
+
+
+def counted(build, input):
+    """(name, shape, multiply-adds) of every weight that torch's own counter sees, in forward order."""
+    torch = pytest.importorskip("torch")
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"):
+        module = build().eval()
+        images = torch.empty(1, *input.shape)
+    seen = []
+    for name, part in module.named_modules():
+        if isinstance(part, (torch.nn.Conv2d, torch.nn.Linear)):
+            part.register_forward_hook(lambda part, *_, name=name: seen.append((name, tuple(part.weight.shape))))
+    with FlopCounterMode(display=False) as counter:
+        module(images)
+    flops = {name.partition(".")[2]: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
+    return [(name, shape, flops[name] // 2) for name, shape in seen], counter.get_total_flops()
+
+
+def timm_resnet50():
+    return pytest.importorskip("timm").create_model("resnet50")
+
+
+def timm_mobilenet(round_channels=None):
+    timm = pytest.importorskip("timm")
+    if round_channels is None:
+        return timm.create_model("mobilenetv1_100")
+    from timm.models._efficientnet_builder import decode_arch_def
+    from timm.models.efficientnet import EfficientNet
+    from torch import nn
+
+    stages = ("r1_k3_s1_c64", "r2_k3_s2_c128", "r2_k3_s2_c256", "r6_k3_s2_c512", "r2_k3_s2_c1024")
+    blocks = [[f"dsa_{stage}"] for stage in stages]
+    return EfficientNet(
+        decode_arch_def(blocks), stem_size=32, num_features=0, round_chs_fn=round_channels, act_layer=nn.ReLU6
+    )
+
+
+def timm_wide_mobilenet():
+    from timm.models._efficientnet_builder import round_channels
+
+    return timm_mobilenet(partial(round_channels, multiplier=BIG))
+
+
+def torch_wide_resnet():
+    """WRN-22-2, written down from the paper's table."""
+    from torch import nn
+    from torch.nn.functional import avg_pool2d, relu
+
+    class Block(nn.Module):
+        def __init__(self, inputs, outputs, stride):
+            super().__init__()
+            self.bn1, self.bn2 = nn.BatchNorm2d(inputs), nn.BatchNorm2d(outputs)
+            self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+            self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+            self.shortcut = None if inputs == outputs else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+
+        def forward(self, x):
+            active = relu(self.bn1(x))
+            left = self.conv2(relu(self.bn2(self.conv1(active))))
+            return left + (x if self.shortcut is None else self.shortcut(active))
+
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+            self.block1 = nn.Sequential(Block(16, 32, 1), Block(32, 32, 1), Block(32, 32, 1))
+            self.block2 = nn.Sequential(Block(32, 64, 2), Block(64, 64, 1), Block(64, 64, 1))
+            self.block3 = nn.Sequential(Block(64, 128, 2), Block(128, 128, 1), Block(128, 128, 1))
+            self.fc = nn.Linear(128, 10)
+
+        def forward(self, x):
+            x = self.block3(self.block2(self.block1(self.conv1(x))))
+            return self.fc(avg_pool2d(relu(x), x.shape[-1]).flatten(1))
+
+    return Network()
+
+
+def torch_lenet():
+    from sparsebench_models.lenet_torch import build
+
+    return build(lenet_300_100.input)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize(
+    ("model", "build", "side"),
+    [
+        (lenet_300_100, torch_lenet, 28),
+        (wrn_22_2, torch_wide_resnet, 32),
+        (resnet50, timm_resnet50, 224),
+        (resnet50, timm_resnet50, 97),
+        (mobilenetv1, timm_mobilenet, 224),
+        (mobilenetv1, timm_mobilenet, 75),
+        (mobilenetv1_big, timm_wide_mobilenet, 224),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_tables_are_those_of_the_networks_themselves(model, build, side):
+    input = Input((model.input.shape[0], side, side), model.input.classes)
+    rows, total = counted(build, input)
+    layers = model.layers(input)
+    assert entries(layers) == rows
+    assert sum(2 * layer.macs for layer in layers) == total
+
+
+# ---- published tables -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("model", "name"), [(resnet50, "resnet50"), (wrn_22_2, "wrn22_2_cifar10")])
+def test_tables_are_the_published_ones(model, name):
+    def canonical(hwio):
+        return tuple(hwio[::-1]) if len(hwio) == 2 else (hwio[3], hwio[2], hwio[0], hwio[1])
+
+    rows = reference.read("erk.json")[name]["layers"]
+    assert entries(model.layers(model.input)) == [
+        (row["name"], canonical(row["shape_hwio"]), row["macs"]) for row in rows
+    ]
+
+
+# ---- widths ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@given(channels=st.integers(1, 64) | st.integers(1, 2048), width=st.floats(0.1, 4))
+@example(channels=10, width=1.1)
+def test_channels_in_eights_are_timms(channels, width):
+    builder = pytest.importorskip("timm.models._efficientnet_builder")
+    assert times_in_eights(width)(channels) == builder.round_channels(channels, width)
+
+
+@given(channels=st.integers(1, 2048), width=st.floats(0.001, 4))
+def test_channels_are_rounded_down_and_never_none(channels, width):
+    assert times(width)(channels) == max(1, math.floor(channels * width))
+
+
+def test_big_networks_have_the_channels_of_their_width():
+    stem, *_, classifier = resnet50_big.layers(resnet50_big.input)
+    assert (stem.shape[0], classifier.shape[1]) == (134, 4 * 1075)  # ⌊2.1 · 64⌋, 4 · ⌊2.1 · 512⌋
+    stem, *_, classifier = mobilenetv1_big.layers(mobilenetv1_big.input)
+    assert (stem.shape[0], classifier.shape[1]) == (64, 2024)  # 63.36 and 2027.52, in eights
+
+
+# ---- what holds for all of them -------------------------------------------------------------------------------
+
+
+@every
+def test_a_table_opens_with_its_stem_and_ends_with_its_classifier(model):
+    layers = model.layers(model.input)
+    assert [layer.name for layer in layers if layer.role == "stem"] == [layers[0].name]
+    assert [layer.name for layer in layers if layer.role == "classifier"] == [layers[-1].name]
+    assert layers[-1].outputs == model.input.classes
+    assert len({layer.name for layer in layers}) == len(layers)
+
+
+@every
+def test_multiply_adds_follow_from_input_size_kernel_and_stride(model):
+    for layer in model.layers(model.input):
+        if layer.kind == "conv":
+            height, width = convolved(layer.input, layer.shape[2], layer.stride)
+            assert (layer.positions, layer.macs) == (height * width, height * width * layer.size)
+            assert layer.outputs == height * width * layer.shape[0]
+        else:
+            assert (layer.positions, layer.outputs) == (1, layer.shape[0])
+
+
+def test_depthwise_kernels_see_one_channel():
+    layer = depthwise("dw", 32, 3, (9, 7), stride=2)
+    assert (layer.shape, layer.role, layer.macs) == ((32, 1, 3, 3), "depthwise", 32 * 9 * 5 * 4)
+
+
+def test_wide_resnets_have_any_depth_and_width():
+    layers = wide_resnet(28, 10).layers(Input((3, 32, 32), 100))
+    assert (len(layers), layers[-1].shape) == (1 + 3 * (2 * 4 + 1) + 1, (100, 640))
+    assert sum(layer.size for layer in layers) == 36_536_884 - 17_952 - 100  # but for BatchNorm and biases
+
+
+@pytest.mark.parametrize("depth", [4, 21, 23])
+def test_no_wide_resnet_has_another_depth(depth):
+    with pytest.raises(ValueError, match=f"6n \\+ 4 layers, n at least 1; given {depth}"):
+        wide_resnet(depth, 2).layers(Input((3, 32, 32), 10))
+
+
+def test_a_table_alone_cannot_be_trained():
+    with pytest.raises(UserError, match="'resnet50' has a layer table and no initial weights"):
+        initial_weights(resnet50, resnet50.input, 0)
+    assert set(initial_weights(lenet_300_100, lenet_300_100.input, 0)) > {"fc1.weight", "fc3.bias"}
+
+
+def test_every_declared_model_is_of_its_name(declared_models):
+    from sparsebench import plugins
+
+    assert {model.name for model in ALL} == set(declared_models)
+    assert all(plugins.load("models", name).name == name for name in declared_models)
+
+
+pytest_plugins = ("declared",)
