@@ -103,6 +103,7 @@ def in_jax(
     def update() -> None:
         old = flax["masks"]
         new, _ = rewiring.on_host(rigl, LAYERS, 0, EVENT, counts, current["weights"], flax["gradients"], old)
+        new = jax.device_put(new, jax.devices("cpu")[0])
         jax.block_until_ready(adopt(current["weights"], {"trace": current["momentum"]}, old, new))
 
     return reset, update

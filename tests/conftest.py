@@ -1,10 +1,14 @@
 """What all tests share: every installed backend through one fixture, and one Hypothesis profile."""
 
+import os
+
 import pytest
 from hypothesis import settings
 
 from sparsebench import plugins
 from sparsebench.errors import UserError
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's threads must not spin where others want the core
 
 settings.register_profile("sparsebench", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("sparsebench")

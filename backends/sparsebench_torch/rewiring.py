@@ -14,7 +14,7 @@ from sparsebench.layers import Layer
 from sparsebench.masks import Change, Counts, host_noise, rewire
 from sparsebench.method import Event, Method, Signals
 from sparsebench.places import Places
-from sparsebench.rewiring import rewire_layers
+from sparsebench.rewiring import Rewired, rewire_layers, side_by_side
 from sparsebench_torch import optimizers
 from sparsebench_torch.state import TorchState
 
@@ -41,13 +41,8 @@ def on_host(
         for layer, weight in zip(layers, state.masked, strict=True)
     ]
     done = rewire_layers(method, parts, budget)
-    for i, (layer, rewired) in enumerate(zip(layers, done, strict=True)):
-        state.masks[layer.name] = torch.from_numpy(rewired.mask)
-        _write(state.masked[i], rewired.dropped, 0)
-        _write(state.multipliers[i], rewired.dropped, 0)
-        _write(state.multipliers[i], rewired.grown, 1)
-        for moment in optimizers.elementwise_state(state.optimizer, state.masked[i]):
-            _write(moment, rewired.grown, 0)
+    state.masks |= {layer.name: torch.from_numpy(rewired.mask) for layer, rewired in zip(layers, done, strict=True)}
+    side_by_side(lambda part: _install(state, *part), enumerate(done))
     return {layer.name: rewired.change for layer, rewired in zip(layers, done, strict=True)}
 
 
@@ -55,6 +50,16 @@ def _views(signals: Signals, layer: Layer, key: noise.Key) -> Signals:
     """The same in NumPy."""
     gradient = None if signals.gradient is None else signals.gradient.numpy()
     return Signals(signals.weight.numpy(), gradient, signals.mask.numpy(), host_noise(layer, key))
+
+
+def _install(state: TorchState, index: int, rewired: Rewired) -> None:
+    """One layer's weights, multipliers and optimizer state to match its new mask."""
+    weight, multiplier = state.masked[index], state.multipliers[index]
+    _write(weight, rewired.dropped, 0)
+    _write(multiplier, rewired.dropped, 0)
+    _write(multiplier, rewired.grown, 1)
+    for moment in optimizers.elementwise_state(state.optimizer, weight):
+        _write(moment, rewired.grown, 0)
 
 
 def _write(tensor: Tensor, places: Places, value: float) -> None:
@@ -65,7 +70,7 @@ def _write(tensor: Tensor, places: Places, value: float) -> None:
     if tensor.dtype == torch.float32 and tensor.is_contiguous():
         tensor.detach().numpy().reshape(-1)[places] = value
     else:
-        tensor[torch.unravel_index(torch.from_numpy(places), tensor.shape)] = value
+        tensor.detach()[torch.unravel_index(torch.from_numpy(places), tensor.shape)] = value
 
 
 def on_device(

@@ -84,7 +84,8 @@ def builder_path(model: Model, backend: Backend) -> str:
     if path is None:
         has = f"has builders for {', '.join(sorted(model.builders))}" if model.builders else "is a layer table only"
         raise UserError(
-            f"backend {backend.name!r} cannot build model {model.name!r}: the model {has}; choose another backend or model"
+            f"backend {backend.name!r} cannot build model {model.name!r}: the model {has}; "
+            "choose another backend or model"
         )
     return path
 

@@ -27,7 +27,8 @@ LOWEST = -(2**31)
 ZERO = 0x007FFFFF  # the bits below those of the smallest normal float32: they all rank as 0
 INFINITY = 0x7F800000
 SAMPLE = 8192
-BLOCK = 1 << 17
+FEW = 1 << 16  # keys for which sorting beats two histograms
+BLOCK = 1 << 18
 
 
 def memory_order(array: NDArray[Any]) -> Order:
@@ -77,16 +78,18 @@ def select(end: End, score: Score, count: int, candidates: Mask, shape: tuple[in
 
 def _reaching(end: End, score: Score, candidates: Mask, floor: int) -> tuple[Places, Keys]:
     """Places and keys of the candidates whose key reaches the floor."""
-    blocks = [_block(end, score, candidates, floor, start) for start in range(0, candidates.size, BLOCK)]
-    return np.concatenate([places for places, _ in blocks]), np.concatenate([keys for _, keys in blocks])
+    least = ~ZERO if floor == ZERO else floor  # raw keys are not lifted: zeros and subnormals lie below ZERO
+    blocks = [_block(end, score, candidates, least, start) for start in range(0, candidates.size, BLOCK)]
+    places, keys = (parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    return places, end.rank(_lifted(keys))
 
 
-def _block(end: End, score: Score, candidates: Mask, floor: int, start: int) -> tuple[Places, Keys]:
+def _block(end: End, score: Score, candidates: Mask, least: int, start: int) -> tuple[Places, Keys]:
+    """Of one block: places, and raw keys."""
     part = slice(start, start + BLOCK)
     keys = _raw(score(part))
-    least = ~ZERO if floor == ZERO else floor  # these keys are not lifted yet: zeros and subnormals lie below ZERO
     hits = np.flatnonzero((end.rank(keys) >= least) & candidates[part])
-    return hits + start, end.rank(_lifted(keys[hits]))
+    return (hits + start if start else hits), keys[hits]
 
 
 def _raw(score: NDArray[np.float32]) -> Keys:
@@ -101,6 +104,8 @@ def _raw(score: NDArray[np.float32]) -> Keys:
 
 def _lifted(keys: Keys) -> Keys:
     """Keys with all |x| < 2⁻¹²⁶ equal, above those of negative scores and below those of positive ones."""
+    if not keys.size or keys.min() >= ZERO:
+        return keys
     return np.where((keys >= ~ZERO) & (keys < ZERO), ZERO, keys)
 
 
@@ -141,9 +146,20 @@ def _kth_largest(keys: Keys, count: int) -> tuple[int, int, int]:
     above = int(np.count_nonzero(keys > high))
     inside = keys[(keys >= low) & (keys <= high)]
     if above < count <= above + inside.size:
-        threshold, reached, exceeding = _kth_by_bits(inside, count - above)
+        threshold, reached, exceeding = _kth_of(inside, count - above)
         return threshold, reached + above, exceeding + above
-    return _kth_by_bits(keys, count)
+    return _kth_of(keys, count)
+
+
+def _kth_of(keys: Keys, count: int) -> tuple[int, int, int]:
+    return (_kth_by_sorting if keys.size <= FEW else _kth_by_bits)(keys, count)
+
+
+def _kth_by_sorting(keys: Keys, count: int) -> tuple[int, int, int]:
+    ordered = np.sort(keys)
+    threshold = int(ordered[-count])
+    reached = keys.size - int(np.searchsorted(ordered, threshold, "left"))
+    return threshold, reached, keys.size - int(np.searchsorted(ordered, threshold, "right"))
 
 
 def _kth_by_bits(keys: Keys, count: int) -> tuple[int, int, int]:

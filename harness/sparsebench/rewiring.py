@@ -5,11 +5,12 @@ A `Local` score is made and forgotten in blocks that fit the cache; any other is
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,9 @@ from sparsebench.masks import Change, Counts, Mask
 from sparsebench.method import Local, Method, Score, Signals
 from sparsebench.places import HIGHEST, REST, Order, Places, flat, memory_order, select, shaped
 from sparsebench.selection import finite, top
+
+Part = TypeVar("Part")
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +51,13 @@ def rewire_layers(
     Raises:
         NonFiniteScoreError: a score is NaN or infinite; names the first such layer.
     """
+    return side_by_side(lambda part: rewire_on_host(method, *part, budget[part[0].name]), layers)
+
+
+def side_by_side(function: Callable[[Part], Done], parts: Iterable[Part]) -> list[Done]:
+    """`function` of each part, in as many threads as there are cores; the first error is raised."""
     with ThreadPoolExecutor(threads()) as pool:
-        jobs = [pool.submit(rewire_on_host, method, layer, signals, budget[layer.name]) for layer, signals in layers]
-        return [job.result() for job in jobs]
+        return list(pool.map(function, parts))
 
 
 def rewire_on_host(method: Method, layer: Layer, signals: Signals, counts: Counts) -> Rewired:
