@@ -45,7 +45,17 @@ def columns(rows: Sequence[Row]) -> tuple[Column, ...]:
     distribution = (DISTRIBUTION,) if len(distributions(rows)) > 1 else ()
     length = (LENGTH,) if any(row.multiplier != 1 for row in rows) else ()
     extra = (SETTINGS,) if any(row.settings for row in rows) else ()
-    return (*COLUMNS[:2], *distribution, *length, *COLUMNS[2:], *extra)
+    against = tuple(Column(f"against {method}", _against) for method in baselines(rows))
+    return (*COLUMNS[:2], *distribution, *length, *COLUMNS[2:4], *against, *COLUMNS[4:], *extra)
+
+
+def baselines(rows: Sequence[Row]) -> list[str]:
+    """Methods that some rows are compared with."""
+    return sorted({row.baseline for row in rows if row.baseline})
+
+
+def _against(row: Row) -> str:
+    return "" if row.difference is None else labels.points(row.difference, row.difference_ci95)
 
 
 def distributions(rows: Sequence[Row]) -> list[str]:
@@ -102,6 +112,7 @@ def notes(rows: Sequence[Row]) -> tuple[str, ...]:
     lines = [
         *(f"sparsity: shared out over layers by {only}" for only in shared),
         "accuracy: mean ± 95 % Student-t interval over seeds",
+        *(f"against {method}: mean difference over the same seeds ± 95 % interval" for method in baselines(rows)),
         f"FLOPs: relative to dense{absolute}",
         "steps/s: at the pace of a run's fastest tenth, updates in, compilation and evaluation out; median over seeds",
         *(["rows that lack seeds come last and rank with nothing"] if any(row.missing for row in rows) else []),

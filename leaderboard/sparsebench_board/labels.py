@@ -18,6 +18,11 @@ def percent(mean: float, half_width: float | None) -> str:
     return f"{100 * mean:.2f}" + ("" if half_width is None else f" ± {100 * half_width:.2f}")
 
 
+def points(difference: float, half_width: float | None) -> str:
+    """`+1.20 ± 0.35`, in points of a hundred, always with its sign; without the interval for a single seed."""
+    return f"{100 * difference:+.2f}" + ("" if half_width is None else f" ± {100 * half_width:.2f}")
+
+
 def ratio(value: float) -> str:
     """`0.12×`; a third decimal below 0.1."""
     return f"{value:.{2 if round(value, 3) >= 0.1 else 3}f}×"

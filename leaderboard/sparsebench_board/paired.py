@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from sparsebench.errors import UserError
+from sparsebench.errors import UserError, unknown
 from sparsebench_board.intervals import half_width, mean
 from sparsebench_board.rows import Row
 
@@ -38,3 +39,32 @@ def difference(row: Row, baseline: Row) -> Difference:
         )
     values = [ours[seed] - theirs[seed] for seed in common]
     return Difference(mean(values), half_width(values), common)
+
+
+def compared(rows: Sequence[Row], method: str) -> list[Row]:
+    """Every row with its difference to the row of `method` that is like it in all else; None where there is none.
+
+    A row of a dense method is like all of its model, data set, length, settings and backend.
+
+    Raises:
+        UserError: no row is of that method.
+    """
+    if all(row.method != method for row in rows):
+        raise unknown("method in --against", method, {row.method for row in rows})
+    return [_compared(row, [other for other in rows if other.method == method and _alike(row, other)]) for row in rows]
+
+
+def _alike(row: Row, baseline: Row) -> bool:
+    def circumstances(row: Row) -> tuple[object, ...]:
+        return row.model, row.dataset, row.multiplier, row.backend, row.settings
+
+    same = (row.sparsity, row.distribution) == (baseline.sparsity, baseline.distribution)
+    return circumstances(row) == circumstances(baseline) and (same or not baseline.sparsity)
+
+
+def _compared(row: Row, baselines: Sequence[Row]) -> Row:
+    for baseline in baselines:
+        if baseline is not row and set(row.seeds) & set(baseline.seeds):
+            found = difference(row, baseline)
+            return replace(row, baseline=baseline.method, difference=found.mean, difference_ci95=found.ci95)
+    return row

@@ -31,6 +31,7 @@ class Row:
     `training_flops` are a whole run's, `inference_flops` one sample's; `steps_per_second` is the median over seeds.
     `settings` are those that set this row apart from others shown with it. `accuracies` belong to `seeds`, which
     ascend; `missing` are seeds of other rows of the same model, data set and recipe that this one lacks.
+    `baseline` is the method of the row that `difference` and its half-width are taken to, where that was asked for.
     """
 
     cell: str
@@ -58,6 +59,9 @@ class Row:
     run_ids: tuple[str, ...]
     hardware: str
     versions: Mapping[str, str]
+    baseline: str | None = None
+    difference: float | None = None
+    difference_ci95: float | None = None
 
 
 def rows(records: Sequence[Record]) -> list[Row]:
@@ -114,7 +118,7 @@ COSTS = (
 )  # fmt: skip
 
 
-def _costs(cell: Cell) -> dict[str, float]:
+def _costs(cell: Cell) -> dict[str, Any]:
     return {name: mean(_figures(cell, name)) for name in COSTS}
 
 

@@ -25,16 +25,17 @@ def read(records: Path, ids: Iterable[str]) -> list[store.Record]:
     return store.read_each(records / id for id in ids if recorded(records, id))
 
 
-def table(found: Sequence[store.Record], format: Format) -> str:
-    """The board of these records.
+def table(found: Sequence[store.Record], format: Format, against: str | None = None) -> str:
+    """The board of these records, each row compared with the method `against` if one is given.
 
     Raises:
-        UserError: what it needs is not installed.
+        UserError: what it needs is not installed, or no record is of that method.
     """
-    from sparsebench_board import rows
+    from sparsebench_board import paired, rows
     from sparsebench_board import table as tables
 
-    return tables.render(rows.rows(found), format).rstrip("\n")
+    shown = rows.rows(found)
+    return tables.render(paired.compared(shown, against) if against else shown, format).rstrip("\n")
 
 
 def mirror(found: Sequence[store.Record], records: Path) -> None:

@@ -19,6 +19,7 @@ def leaderboard(
     records: Records = RUNS,
     suite: Annotated[str | None, Parameter(help="only the runs of this suite")] = None,
     data: Data = None,
+    against: Annotated[str | None, Parameter(help="a method: adds the paired difference to it")] = None,
     format: Annotated[board.Format, Parameter(help="how to print it")] = "table",
 ) -> None:
     """Print the board: one row for each method, sparsity and backend, over all its seeds."""
@@ -29,4 +30,4 @@ def leaderboard(
     else:
         entries = prepare_all(suites.configs(suites.load(suite)), data)
         found = board.read(records, [entry.id for entry in entries])
-    say(board.table(found, format))
+    say(board.table(found, format, against))
