@@ -1,4 +1,4 @@
-# make quick: a real benchmark in about three minutes.  make test: every check, the same as CI.
+# make quick: a real benchmark, a minute once it is installed.  make test: every check, the same as CI.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

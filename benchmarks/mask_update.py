@@ -20,7 +20,7 @@ from sparsebench.method import Event
 from sparsebench.methods.rigl import rigl
 from sparsebench.models import Input
 from sparsebench_jax import layout, rewiring
-from sparsebench_jax.program import _adopt
+from sparsebench_jax.program import adopt
 from sparsebench_models.resnet import resnet50
 from sparsebench_torch import rewiring as torch_rewiring
 from sparsebench_torch.state import TorchState
@@ -88,7 +88,7 @@ def in_jax(
     weights: Arrays, gradients: Arrays, masks: Arrays, counts: dict[str, Counts]
 ) -> tuple[Callable[[], None], Callable[[], None]]:
     """(reset, update), on kernels in Flax's layout."""
-    adopt = jax.jit(_adopt, donate_argnums=(0, 1))
+    install = jax.jit(adopt, donate_argnums=(0, 1))
     flax = {
         kind: {f"{name}.weight": jax.numpy.array(layout.flax(value)) for name, value in arrays.items()}
         for kind, arrays in (("weights", weights), ("gradients", gradients), ("masks", masks))
@@ -104,7 +104,7 @@ def in_jax(
         old = flax["masks"]
         new, _ = rewiring.on_host(rigl, LAYERS, 0, EVENT, counts, current["weights"], flax["gradients"], old)
         new = jax.device_put(new, jax.devices("cpu")[0])
-        jax.block_until_ready(adopt(current["weights"], {"trace": current["momentum"]}, old, new))
+        jax.block_until_ready(install(current["weights"], {"trace": current["momentum"]}, old, new))
 
     return reset, update
 

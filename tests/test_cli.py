@@ -165,7 +165,7 @@ def test_train_takes_every_setting(command):
     settings = {
         "model": "lenet-300-100", "dataset": "dots", "method": "set", "backend": "toy", "sparsity": 0.8,
         "distribution": "er", "multiplier": 2.0, "seed": 5,
-        "recipe.optimizer": "adamw", "recipe.learning-rate": 0.01, "recipe.schedule": "constant",
+        "recipe.optimizer": "sgd", "recipe.momentum": 0.8, "recipe.learning-rate": 0.01, "recipe.schedule": "constant",
         "recipe.weight-decay": 0.1, "recipe.batch-size": 2, "recipe.epochs": 3, "recipe.label-smoothing": 0.1,
         "updates.delta-t": 3, "updates.alpha": 0.4, "updates.begin": 0.1, "updates.end": 0.9,
         "updates.anneal": "constant",

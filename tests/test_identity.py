@@ -135,6 +135,16 @@ def test_settings_that_mean_the_same_have_one_name(folder):
     assert prepare(asked("static", updates={"delta_t": 7})).id == prepare(asked("static")).id
     assert prepare(asked("dense", sparsity=0.9)).id == prepare(asked("dense", sparsity=0.0)).id
     assert prepare(asked(updates={"delta_t": 50})).id != prepare(asked()).id
+    assert prepare(asked("pruning", updates={"alpha": 0.1, "anneal": "constant"})).id == prepare(asked("pruning")).id
+    assert prepare(asked("pruning", updates={"end": 0.5})).id != prepare(asked("pruning")).id
+    adam = {"steps": 400, "optimizer": "adam"}
+    assert prepare(asked(**adam, momentum=0.5)).id == prepare(asked(**adam)).id
+    assert prepare(asked(steps=400, momentum=0.5)).id != prepare(asked()).id
+
+
+def test_a_name_never_rounds_a_sparsity_to_another(folder):
+    assert "_rigl_0.99999999_" in prepare(asked(sparsity=0.99999999)).id
+    assert "_rigl_0.5_" in prepare(asked(sparsity=0.5)).id
 
 
 @pytest.mark.parametrize("multiplier", [0.5, 2.0, 5.0])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import replay
-from sparsebench import ledger, records, runner
+from sparsebench import ledger, records, results, runner
 from sparsebench.config import Recipe, RunConfig, Updates
 from sparsebench.layers import Layer, linear
 from sparsebench.prepare import prepare
@@ -98,3 +98,14 @@ def test_a_multiplier_is_paid_for(folder):
     assert twice.result["training_flops"] == 2 * once.result["training_flops"]
     assert twice.result["dense_training_flops"] == once.result["dense_training_flops"]
     assert twice.result["training_ratio"] == 2.0
+
+
+def test_a_layer_without_entries_costs_nothing():
+    empty = linear("empty", 0, 5)
+    account = ledger.Ledger([FC, empty], batch=2)
+    account.steps(3, {"fc": 6, "empty": 0})
+    account.dense_gradient({"fc": 6, "empty": 0})
+    assert set(account.executed["empty"].values()) == {0}
+    assert ledger.forward([FC, empty], {"fc": 6, "empty": 0}) == ledger.forward([FC], {"fc": 6}) > 0
+    assert results.layer_table([empty], {"empty": 0})[0]["density"] == 0
+    assert empty.positions == 0

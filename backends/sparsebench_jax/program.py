@@ -73,7 +73,7 @@ def compile(task: Task, optimizer: Optimizer) -> Program:
         shapes, rest, optimizer, jax.jit(fresh),
         jax.jit(_segment(jax.value_and_grad(loss, has_aux=True), optimizer), donate_argnums=(0, 1, 2)),
         jax.jit(_gradient(jax.value_and_grad(loss, has_aux=True))),
-        jax.jit(_adopt, donate_argnums=(0, 1)),
+        jax.jit(adopt, donate_argnums=(0, 1)),
         jax.jit(_evaluate(forward)),
     )  # fmt: skip
 
@@ -127,7 +127,7 @@ def _gradient(value_and_grad: Callable[..., Any]) -> Callable[..., Any]:
     return gradient
 
 
-def _adopt(parameters: Parameters, state: Any, old: Parameters, new: Parameters) -> tuple[Parameters, Any]:
+def adopt(parameters: Parameters, state: Any, old: Parameters, new: Parameters) -> tuple[Parameters, Any]:
     """Dropped weights to zero, the optimizer state of truly new connections cleared."""
     return masked(parameters, new), clear(state, parameters, {name: new[name] & ~old[name] for name in new})
 

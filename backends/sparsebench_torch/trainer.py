@@ -79,6 +79,9 @@ class TorchTrainer:
             batch = torch.from_numpy(feed.indices(event.iteration, event.iteration + 1)[0]).to(self.device)
             state.module.train()
             loss = float(_gradient(state, images[batch], labels[batch]))
+            for weight in state.masked:
+                if weight.grad is None:  # the loss does not reach it
+                    weight.grad = torch.zeros_like(weight)
         changes = update_masks(state, method, feed.seed, event, budget)
         state.optimizer.zero_grad(set_to_none=True)
         return state, Report(loss, changes)

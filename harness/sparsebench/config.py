@@ -38,9 +38,16 @@ class Recipe(Settings):
     @field_validator("nesterov")
     @classmethod
     def _with_momentum(cls, nesterov: bool, others: ValidationInfo) -> bool:
+        if nesterov and others.data.get("optimizer") not in (None, "sgd"):
+            raise ValueError(f"nesterov is for optimizer sgd, not {others.data['optimizer']}: leave it out")
         if nesterov and others.data.get("momentum") == 0:
             raise ValueError("nesterov needs momentum above 0")
         return nesterov
+
+
+def digits(value: float) -> str:
+    """`0.9`, `5`: short, and with all digits where six would make it another number."""
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
 
 
 class Updates(Settings):

@@ -11,7 +11,7 @@ import json
 import re
 from typing import Any
 
-from sparsebench.config import RunConfig
+from sparsebench.config import RunConfig, digits
 from sparsebench.method import Method
 from sparsebench.records import SCHEMA
 
@@ -37,5 +37,5 @@ def _differing(config: RunConfig) -> dict[str, Any]:
 def _id(config: RunConfig, hashed: dict[str, Any]) -> str:
     """A folder name a person can find, made unique by the hash."""
     digest = hashlib.blake2b(json.dumps(hashed, sort_keys=True).encode(), digest_size=6).hexdigest()
-    parts = (config.dataset, config.model, config.method, f"{config.sparsity:g}", config.backend, f"seed{config.seed}")
+    parts = (config.dataset, config.model, config.method, digits(config.sparsity), config.backend, f"seed{config.seed}")
     return "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", part) for part in (*parts, digest))

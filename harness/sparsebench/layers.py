@@ -44,7 +44,7 @@ class Layer:
     @property
     def positions(self) -> int:
         """How often each entry is used for one sample: 1 for a classifier, output height × width for a convolution."""
-        return self.macs // self.size
+        return self.macs // self.size if self.size else 0
 
     @property
     def outputs(self) -> int:

@@ -28,7 +28,7 @@ def dense(layers: Sequence[Layer]) -> int:
 
 
 def _flops(layer: Layer, active: int) -> int:
-    return 2 * (layer.macs // layer.size) * active
+    return 2 * (layer.macs // layer.size) * active if layer.size else 0
 
 
 @dataclass

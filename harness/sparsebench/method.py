@@ -146,6 +146,7 @@ class Method:
 
     The settings of the update clock (`delta_t`, `alpha`, `begin`, `end`, `anneal`) are its published defaults:
     `begin` and `end` are shares of the run's length, so a training multiplier scales them; ΔT it does not.
+    `unread` names those that its `when` does not look at, which are then no part of a run's identity.
     `initial_share` is the share of the planned sparsity that the first mask has: 1 starts sparse, 0 dense.
     `numerics` is raised whenever the method's results can change, and is part of a run's identity.
     """
@@ -166,6 +167,7 @@ class Method:
     begin: float = 0.0
     end: float = 0.75
     anneal: str = "cosine"
+    unread: frozenset[str] = frozenset()
     claims: frozenset[Law] = LAWS
 
     @property

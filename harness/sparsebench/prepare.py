@@ -88,13 +88,20 @@ def _resolved(config: RunConfig, method: Method, dataset: Dataset) -> tuple[RunC
     """Length in steps, the method's clock in numbers; what has no meaning for a method leaves its identity."""
     given = config.updates.model_dump(exclude_none=True)
     method = replace(method, **given)
-    clock = Updates(**{name: getattr(method, name) for name in Updates.model_fields}) if method.updates else Updates()
-    recipe = config.recipe.model_copy(update={"steps": _steps(config, dataset), "epochs": None})
-    changes: dict[str, Any] = {"recipe": recipe, "updates": clock}
+    read = set(Updates.model_fields) - method.unread if method.updates else set[str]()
+    lengths = {"steps": _steps(config, dataset), "epochs": None}
+    recipe = config.recipe.model_copy(update=lengths | _unread_by_optimizer(config.recipe))
+    changes: dict[str, Any] = {"recipe": recipe, "updates": Updates(**{name: getattr(method, name) for name in read})}
     if method.dense:
         defaults = RunConfig.model_fields
         changes |= {name: defaults[name].default for name in ("sparsity", "distribution")}
     return config.model_copy(update=changes), method
+
+
+def _unread_by_optimizer(recipe: Recipe) -> dict[str, Any]:
+    """Momentum and Nesterov are SGD's; for any other optimizer they are as if not given."""
+    names = () if recipe.optimizer == "sgd" else ("momentum", "nesterov")
+    return {name: Recipe.model_fields[name].default for name in names}
 
 
 def _steps(config: RunConfig, dataset: Dataset) -> int:
@@ -117,13 +124,17 @@ def _check_batch(recipe: Recipe, dataset: Dataset) -> None:
 def _check_schedule(method: Method, steps: int) -> None:
     if not method.updates:
         return
-    if method.begin >= method.end:
-        raise UserError(f"updates begin at {method.begin} and end at {method.end} of the run: begin must be below end")
+    clock = method.clock(steps)
+    if clock.begin >= clock.end:
+        raise UserError(
+            f"updates begin at {method.begin} and end at {method.end} of the run, iterations {clock.begin} and "
+            f"{clock.end}: begin must be below end"
+        )
     events = method.events(steps)
     if not events:
         raise UserError(
-            f"method {method.name!r} never updates in {steps} steps with delta_t {method.delta_t} and end "
-            f"{method.end}: lower delta_t or train longer"
+            f"method {method.name!r} never updates in {steps} steps with delta_t {method.delta_t}, begin "
+            f"{method.begin} and end {method.end}: lower delta_t, set begin and end further apart, or train longer"
         )
     if events[-1].sparsity_share < 1:
         raise UserError(

@@ -21,7 +21,7 @@ def layer_table(layers: Sequence[Layer], active: Mapping[str, int]) -> list[dict
     return [
         {
             "name": layer.name, "kind": layer.kind, "shape": list(layer.shape), "size": layer.size,
-            "active": active[layer.name], "density": active[layer.name] / layer.size, "macs": layer.macs,
+            "active": active[layer.name], "density": active[layer.name] / max(1, layer.size), "macs": layer.macs,
         }
         for layer in layers
     ]  # fmt: skip

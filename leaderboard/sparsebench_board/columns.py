@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from sparsebench.config import digits
 from sparsebench_board import labels
 from sparsebench_board.places import together
 from sparsebench_board.rows import Row
@@ -26,7 +27,7 @@ class Column:
 
 COLUMNS = (
     Column("method", lambda row: row.method, least=12),
-    Column("sparsity", lambda row: f"{row.sparsity:g}"),
+    Column("sparsity", lambda row: digits(row.sparsity)),
     Column("backend", lambda row: row.backend, least=9),
     Column("accuracy %", lambda row: labels.percent(row.accuracy, row.accuracy_ci95)),
     Column("train FLOPs", lambda row: labels.ratio(row.training_ratio)),
@@ -36,7 +37,7 @@ COLUMNS = (
     Column("seeds", lambda row: seeds(row), least=5),
 )
 DISTRIBUTION = Column("distrib.", lambda row: row.distribution)
-LENGTH = Column("length", lambda row: f"{row.multiplier:g}×")
+LENGTH = Column("length", lambda row: f"{digits(row.multiplier)}×")
 SETTINGS = Column("settings", lambda row: labels.pairs(row.settings), least=18)
 
 

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from sparsebench.config import digits
 from sparsebench.records import Record
 from sparsebench_board.cells import Cell
 from sparsebench_board.intervals import half_width, mean
@@ -63,7 +64,7 @@ def cell_entry(cell: Cell) -> Entry:
 
 
 def _name(cell: Cell) -> str:
-    return f"{cell.config.method} {cell.config.sparsity:g} {cell.config.backend}"
+    return f"{cell.config.method} {digits(cell.config.sparsity)} {cell.config.backend}"
 
 
 def _tags(cell: Cell) -> dict[str, str]:
@@ -71,7 +72,7 @@ def _tags(cell: Cell) -> dict[str, str]:
     config = cell.config
     return {
         "method": config.method, "backend": config.backend, "model": config.model, "dataset": config.dataset,
-        "sparsity": f"{config.sparsity:g}", "distribution": config.distribution, CELL: cell.id,
+        "sparsity": digits(config.sparsity), "distribution": config.distribution, CELL: cell.id,
     }  # fmt: skip
 
 

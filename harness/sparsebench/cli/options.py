@@ -29,7 +29,7 @@ def check_data(data: Path | None) -> None:
         UserError: it does not.
     """
     if data is not None and not data.is_dir():
-        raise UserError(f"--data {data}: there is no such folder; give an existing one, or leave --data out")
+        raise UserError(f"--data {data}: no folder is there; give an existing one, or leave --data out")
 
 
 def check_writable(folder: Path) -> None:
@@ -54,7 +54,7 @@ def check_readable(folder: Path, remedy: str = "`sparsebench run quick` makes so
         UserError: it is not.
     """
     if not folder.is_dir():
-        raise UserError(f"no records in {folder}: there is no such folder; {remedy}")
+        raise UserError(f"no records in {folder}: no folder is there; {remedy}")
 
 
 def with_records(command: str, records: Path) -> str:

@@ -55,8 +55,9 @@ def run(
     found = board.read(records, ids)
     if mlflow and found:
         board.mirror_pending(found, records)
-    say(board.table(found, "table"))
-    say(f"next: {with_records('sparsebench ui', records)}")
+    if found:
+        say(board.table(found, "table"))
+        say(f"next: {with_records('sparsebench ui', records)}")
     _report(failures, entries, records / LOG)
     return 1 if failures else 0
 

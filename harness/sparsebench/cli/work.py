@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sparsebench.cli.devices import absent
 from sparsebench.cli.options import RUNS
-from sparsebench.config import RunConfig
+from sparsebench.config import RunConfig, digits
 from sparsebench.errors import UserError
 from sparsebench.mistakes import refuse
 from sparsebench.prepare import Prepared, prepare
@@ -32,11 +32,11 @@ class Entry:
         config = self.prepared.config
         parts = [config.method]
         if not self.prepared.method.dense:
-            parts.append(f"{config.sparsity:g}")
+            parts.append(digits(config.sparsity))
         if config.distribution != RunConfig.model_fields["distribution"].default:
             parts.append(config.distribution)
         if config.multiplier != 1:
-            parts.append(f"{config.multiplier:g}x")
+            parts.append(f"{digits(config.multiplier)}x")
         return " ".join((*parts, config.backend))
 
 

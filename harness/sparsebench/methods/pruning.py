@@ -25,5 +25,6 @@ pruning = replace(
     when=when,
     begin=0.3125,
     end=0.78125,
+    unread=frozenset({"alpha", "anneal"}),
     claims=LAWS | {Law.MONOTONE},
 )
