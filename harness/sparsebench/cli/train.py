@@ -15,7 +15,7 @@ from sparsebench.aside import sweep
 from sparsebench.cli import board
 from sparsebench.cli.live import shown
 from sparsebench.cli.options import RUNS, Data, Device, MLflow, Records, check_data, check_writable
-from sparsebench.cli.output import say
+from sparsebench.cli.output import say, warn
 from sparsebench.cli.work import Entry, prepare_all, recorded, train_one
 from sparsebench.config import Recipe, RunConfig, Updates
 from sparsebench.mistakes import BackendName, DatasetName, MethodName, ModelName
@@ -76,6 +76,8 @@ def train(
     check_writable(records)
     config = RunConfig.model_validate(settings.model_dump())
     (entry,) = prepare_all([config], data, records, device)
+    for name in ignored(entry):
+        warn(f"--{name} means nothing to {config.method} with {config.recipe.optimizer}: it is left out of the run")
     if recorded(records, entry.id):
         say("recorded before:")
     else:
@@ -85,6 +87,20 @@ def train(
         say(line)
     if mlflow:
         board.mirror_pending([record], records)
+
+
+def ignored(entry: Entry) -> list[str]:
+    """Settings that were given and that neither the method nor the optimizer reads."""
+    asked, resolved = entry.asked, entry.prepared.config
+    updates = [name for name, value in asked.updates if value is not None and getattr(resolved.updates, name) is None]
+    recipe = [
+        name for name in ("momentum", "nesterov") if getattr(asked.recipe, name) != getattr(resolved.recipe, name)
+    ]
+    return [
+        f"{table}.{name.replace('_', '-')}"
+        for table, names in (("updates", updates), ("recipe", recipe))
+        for name in names
+    ]
 
 
 def _train(entry: Entry, records: Path, data: Path | None, device: str) -> None:
