@@ -16,6 +16,7 @@ from sparsebench.config import Recipe, RunConfig, Updates
 from sparsebench.errors import UserError, unknown
 from sparsebench.mistakes import BackendName, DatasetName, MethodName, ModelName
 from sparsebench.settings import Settings, checked
+from sparsebench.shipped import roots
 
 T = TypeVar("T")
 
@@ -159,7 +160,4 @@ def available() -> dict[str, Path]:
 
 
 def _folders() -> Sequence[Path]:
-    package = Path(__file__).resolve().parent
-    checkout = package.parents[1]
-    installed = (package, checkout) if package.parent.name == "harness" else (package,)
-    return [folder / "suites" for folder in (Path(), *installed)]
+    return [folder / "suites" for folder in (Path(), *roots())]

@@ -42,6 +42,9 @@ HELP = {
     "list": """List methods, backends, models, data sets or suites.
 
         A broken plugin is a warning here and an error in a run.""",
+    "show": """Show a method's card: equations, source, choices, defaults, cost.
+
+        For example: `sparsebench show method rigl`""",
     "import": """Take in records from another machine.
 
         Copies those that are missing here and mirrors all of them to MLflow; doing it again changes nothing.""",
