@@ -100,12 +100,13 @@ def test_the_board_has_every_cell_with_all_its_seeds(command):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_record_tells_all(command, method, backend):
-    for record in found().values():
-        if (record.config.method, record.config.backend) == (method, backend):
-            _tells_all(record)
+    mine = [each for each in found().values() if (each.config.method, each.config.backend) == (method, backend)]
+    assert [each.config.seed for each in mine] == [0, 1]
+    for record in mine:
+        check_record(record)
 
 
-def _tells_all(record):
+def check_record(record):
     assert sorted(path.name for path in record.path.iterdir()) == sorted(records.FILES)
     assert {"cpu", "threads", "device", "commit", "python", "platform", "packages"} <= record.environment.keys()
     assert record.config.backend in record.environment["packages"]
@@ -125,6 +126,7 @@ def _tells_all(record):
 
 
 def test_masks_moved(command):
+    assert len(found()) == 2 * len(METHODS) * len(BACKENDS)
     for record in found().values():
         updates = [event for event in record.events() if event["kind"] == "update"]
         assert [event["iteration"] for event in updates] == (
