@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,11 +34,15 @@ class TorchState:
     masks: dict[str, Tensor]
     multipliers: list[Tensor]
     masked: list[nn.Parameter]
+    stored: list[Tensor] = field(init=False)
+    """The same memory without gradients: what every step multiplies, and nothing to switch off first."""
 
-    @torch.no_grad()
+    def __post_init__(self) -> None:
+        self.stored = [weight.detach() for weight in self.masked]
+
     def apply_masks(self) -> None:
         """Weights become exactly zero outside their mask."""
-        _multiply([*self.masked], self.multipliers)
+        _multiply(self.stored, self.multipliers)
 
     @torch.no_grad()
     def mask_gradients(self) -> None:
