@@ -256,7 +256,7 @@ def update(trainer, task, state, method, event, sparsity, seed=0):
     plan = {layer.name: sparsity for layer in task.layers}
     now = {name: int(mask.sum()) for name, mask in trainer.masks(state).items()}
     layers = [layer for layer in task.layers if layer.name in now]
-    return trainer.update(state, method, event, budget(layers, plan, now, event), task.feed(seed))
+    return trainer.update(state, method, event, budget(method, layers, plan, now, event), task.feed(seed))
 
 
 def walk(trainer, task, method, sparsity, seed=0, state=None, start=0):

@@ -93,7 +93,7 @@ def test_plan_by_hand(size, sparsity, share, now, drop_fraction, expected):
 def test_a_budget_is_a_plan_for_each_layer(table, data, event):
     shares = {entries.name: data.draw(sparsities) for entries in table}
     now = {entries.name: data.draw(st.integers(0, entries.size)) for entries in table}
-    found = budget(table, shares, now, event)
+    found = budget(static, table, shares, now, event)
     assert list(found) == [entries.name for entries in table]
     for entries in table:
         share = event.sparsity_share * shares[entries.name]

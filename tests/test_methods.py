@@ -142,7 +142,7 @@ def test_active_counts_over_a_run(size, sparsity, steps, delta_t, method):
     goal = oracle.active(size, 0.0 if method.dense else sparsity)
     now = size if method.initial_share == 0 else goal
     for event in replace(method, delta_t=delta_t).events(steps):
-        counts = budget([entries], {"fc": sparsity}, {"fc": now}, event)["fc"]
+        counts = budget(method, [entries], {"fc": sparsity}, {"fc": now}, event)["fc"]
         if Law.MONOTONE in method.claims:
             assert counts.grown == 0
             assert counts.active <= now
@@ -192,7 +192,7 @@ def test_masks_over_a_run(shape, sparsity, seed, delta_t, method):
     mask = first_masks(method, [entries], {"fc": sparsity}, weights, seed).get("fc", np.ones(shape, bool))
     for event in replace(method, delta_t=delta_t).events(100):
         weight, gradient = generator.standard_normal((2, *shape), np.float32)
-        counts = budget([entries], {"fc": sparsity}, {"fc": int(mask.sum())}, event)["fc"]
+        counts = budget(method, [entries], {"fc": sparsity}, {"fc": int(mask.sum())}, event)["fc"]
         drawn = host_noise(entries, noise.key(seed, event.iteration, "fc"))
         new = rewire_on_host(method, entries, Signals(weight * mask, gradient, mask, drawn), counts).mask
         assert new.sum() == counts.active

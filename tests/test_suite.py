@@ -32,6 +32,10 @@ def parse(text):
     return suite.parse(tomllib.loads(text), Path("s.toml"))
 
 
+def configs(found):
+    return [run.config for run in suite.runs(found)]
+
+
 def changed(**grid):
     """The minimal suite with other values in its grid."""
     document = tomllib.loads(MINIMAL)
@@ -60,7 +64,7 @@ def axes(run):
 )
 def test_a_grid_is_the_product_with_dense_once(methods, dense, sparsities, distributions, multipliers, backends, seeds):
     named = [*methods, "dense"] if dense or not methods else methods
-    runs = suite.configs(
+    runs = configs(
         changed(
             methods=named, sparsities=sparsities, distributions=distributions, multipliers=multipliers,
             backends=backends, seeds=seeds,
@@ -77,14 +81,14 @@ def test_a_grid_is_the_product_with_dense_once(methods, dense, sparsities, distr
 def test_updates_are_common_settings_with_the_methods_own_on_top():
     text = MINIMAL.replace('["rigl"]', '["rigl", "set"]')
     parsed = parse(text + "\n[updates]\ndelta_t = 20\nalpha = 0.2\n[method.set]\nalpha = 0.5\n")
-    updates = {run.method: run.updates for run in suite.configs(parsed)}
+    updates = {run.method: run.updates for run in configs(parsed)}
     assert (updates["rigl"].delta_t, updates["rigl"].alpha) == (20, 0.2)
     assert (updates["set"].delta_t, updates["set"].alpha) == (20, 0.5)
     assert updates["set"].end is None
 
 
 def test_seeds_of_a_cell_are_next_to_each_other():
-    runs = suite.configs(changed(sparsities=[0.5, 0.9], seeds=2))
+    runs = configs(changed(sparsities=[0.5, 0.9], seeds=2))
     assert [run.seed for run in runs] == [0, 1, 0, 1]
 
 
@@ -173,12 +177,12 @@ def test_mistakes_one_by_one(text, told):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "suites").glob("*.toml")), ids=lambda path: path.stem)
 def test_standard_suites_are_sound(path):
-    assert suite.configs(suite.load(str(path)))
+    assert configs(suite.load(str(path)))
     assert suite.load(path.stem).title == suite.load(str(path)).title
 
 
 def test_quick_has_eighteen_cells_of_three_seeds():
-    runs = suite.configs(suite.load("quick"))
+    runs = configs(suite.load("quick"))
     assert len(runs) == 54
     assert len({axes(run)[:-1] for run in runs}) == 18
 
@@ -212,8 +216,9 @@ def test_an_unknown_name_lists_the_right_ones():
 
 
 def test_only_keeps_what_matches_every_axis():
-    runs = suite.configs(suite.load("quick"))
+    runs = suite.runs(suite.load("quick"))
     kept = only(runs, "method=rigl,method=set,sparsity=0.9,backend=jax")
+    kept = [run.config for run in kept]
     assert {axes(run)[:2] for run in kept} == {("rigl", 0.9), ("set", 0.9)}
     assert {run.backend for run in kept} == {"jax"}
     assert len(kept) == 6
@@ -229,4 +234,4 @@ def test_only_keeps_what_matches_every_axis():
 )
 def test_only_refuses_what_is_not_there(wanted, told):
     with pytest.raises(UserError, match=told):
-        only(suite.configs(suite.load("quick")), wanted)
+        only(suite.runs(suite.load("quick")), wanted)

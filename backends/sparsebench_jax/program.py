@@ -5,7 +5,7 @@ One compilation each: masks, rates and the number of steps are arguments.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
+from sparsebench.layers import Layer
+from sparsebench.method import Observe
 from sparsebench.models import builder
 from sparsebench.trainer import Task
 from sparsebench_jax import layout
@@ -36,7 +38,7 @@ class Program:
     rest: Any
     optimizer: Optimizer
     fresh: Callable[..., tuple[Parameters, Any, Any]]
-    segment: Callable[..., tuple[Parameters, Any, Any, jax.Array]]
+    segment: Callable[..., tuple[Parameters, Any, Any, Parameters, jax.Array]]
     gradient: Callable[..., tuple[jax.Array, Any, Parameters]]
     adopt: Callable[..., tuple[Parameters, Any]]
     evaluate: Callable[..., tuple[jax.Array, jax.Array]]
@@ -49,6 +51,7 @@ def compile(task: Task, optimizer: Optimizer) -> Program:
     names = {path: layout.name(path) for path, _ in nnx.to_flat_state(parameters)}
     shapes = {names[path]: jax.ShapeDtypeStruct(p.shape, p.dtype) for path, p in nnx.to_flat_state(parameters)}
     smoothing = task.recipe.label_smoothing
+    layers = {f"{layer.name}.weight": layer for layer in task.layers}
 
     def fresh(weights: Parameters, masks: Parameters) -> tuple[Parameters, Any, Any]:
         """Compiled, so that weights the module draws for itself are dropped and no two leaves share a buffer."""
@@ -71,7 +74,10 @@ def compile(task: Task, optimizer: Optimizer) -> Program:
 
     return Program(
         shapes, rest, optimizer, jax.jit(fresh),
-        jax.jit(_segment(jax.value_and_grad(loss, has_aux=True), optimizer), donate_argnums=(0, 1, 2)),
+        jax.jit(
+            _segment(jax.value_and_grad(loss, has_aux=True), optimizer, layers),
+            static_argnums=0, donate_argnums=(1, 2, 3, 4),
+        ),
         jax.jit(_gradient(jax.value_and_grad(loss, has_aux=True))),
         jax.jit(adopt, donate_argnums=(0, 1)),
         jax.jit(_evaluate(forward)),
@@ -91,27 +97,45 @@ def masked(parameters: Parameters, masks: Parameters) -> Parameters:
     return parameters | zeroed
 
 
-def _segment(value_and_grad: Callable[..., Any], optimizer: Optimizer) -> Callable[..., Any]:
-    def step(carry: Any, masks: Parameters, images: jax.Array, labels: jax.Array, rate: jax.Array) -> Any:
-        parameters, rest, state = carry
+def _observed(
+    observe: Observe | None, layers: Mapping[str, Layer], aux: Parameters, parameters: Parameters, gradients: Parameters
+) -> Parameters:
+    """What the method makes of this batch's dense gradients, for each layer it keeps something of."""
+    if observe is None:
+        return aux
+    seen: Parameters = {}
+    for name in aux:
+        arrays = (layout.canonical(each[name]).astype(jnp.float32) for each in (aux, parameters, gradients))
+        seen[name] = layout.flax(observe(jnp, layers[name], *arrays))
+    return seen
+
+
+def _segment(
+    value_and_grad: Callable[..., Any], optimizer: Optimizer, layers: Mapping[str, Layer]
+) -> Callable[..., Any]:
+    def step(
+        observe: Observe | None, carry: Any, masks: Parameters, images: jax.Array, labels: jax.Array, rate: jax.Array
+    ) -> Any:
+        parameters, rest, state, aux = carry
         (loss, rest), gradients = value_and_grad(parameters, rest, images, labels)
+        aux = _observed(observe, layers, aux, parameters, gradients)
         if not optimizer.elementwise:
             gradients = masked(gradients, masks)
         directions, state = optimizer.transformation.update(gradients, state, parameters)
         parameters: Any = optax.apply_updates(parameters, jax.tree.map(lambda d: -rate * d, directions))
-        return (masked(parameters, masks), rest, state), loss
+        return (masked(parameters, masks), rest, state, aux), loss
 
     def segment(
-        parameters: Parameters, rest: Any, state: Any, masks: Parameters, data: tuple[jax.Array, jax.Array],
-        batches: jax.Array, rates: jax.Array, count: jax.Array,
-    ) -> tuple[Parameters, Any, Any, jax.Array]:  # fmt: skip
+        observe: Observe | None, parameters: Parameters, rest: Any, state: Any, aux: Parameters, masks: Parameters,
+        data: tuple[jax.Array, jax.Array], batches: jax.Array, rates: jax.Array, count: jax.Array,
+    ) -> tuple[Parameters, Any, Any, Parameters, jax.Array]:  # fmt: skip
         def body(j: jax.Array, carry: Any) -> Any:
             kept, losses = carry
-            kept, loss = step(kept, masks, data[0][batches[j]], data[1][batches[j]], rates[j])
+            kept, loss = step(observe, kept, masks, data[0][batches[j]], data[1][batches[j]], rates[j])
             return kept, losses.at[j].set(loss)
 
         losses = jnp.zeros(len(batches), jnp.float32)
-        kept, losses = jax.lax.fori_loop(0, count, body, ((parameters, rest, state), losses))
+        kept, losses = jax.lax.fori_loop(0, count, body, ((parameters, rest, state, aux), losses))
         return *kept, losses
 
     return segment
@@ -127,9 +151,13 @@ def _gradient(value_and_grad: Callable[..., Any]) -> Callable[..., Any]:
     return gradient
 
 
-def adopt(parameters: Parameters, state: Any, old: Parameters, new: Parameters) -> tuple[Parameters, Any]:
-    """Dropped weights to zero, the optimizer state of truly new connections cleared."""
-    return masked(parameters, new), clear(state, parameters, {name: new[name] & ~old[name] for name in new})
+def adopt(
+    parameters: Parameters, state: Any, old: Parameters, new: Parameters, values: Parameters
+) -> tuple[Parameters, Any]:
+    """Dropped weights to zero, truly new ones to their value (none given: 0) and their optimizer state cleared."""
+    grown = {name: new[name] & ~old[name] for name in new}
+    state, parameters = clear(state, parameters, grown), masked(parameters, new)
+    return parameters | {name: jnp.where(grown[name], v, parameters[name]) for name, v in values.items()}, state
 
 
 def _evaluate(forward: Callable[..., jax.Array]) -> Callable[..., Any]:

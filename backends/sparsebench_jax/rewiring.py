@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,76 +14,122 @@ import numpy as np
 from sparsebench import noise
 from sparsebench.errors import NonFiniteScoreError
 from sparsebench.layers import Layer
-from sparsebench.masks import Change, Counts, host_noise, rewire
+from sparsebench.masks import Change, Counts, allotted, grow, host_noise, keep
 from sparsebench.method import Event, Method, Signals
 from sparsebench.rewiring import rewire_layers
 from sparsebench_jax import layout
 from sparsebench_jax.optimizers import Parameters
 
-New = tuple[Parameters, dict[str, Change]]
-Rewire = Callable[
-    [Method, Sequence[Layer], int, Event, Mapping[str, Counts], Parameters, Parameters | None, Parameters], New
-]
-"""(method, layers, seed, event, budget, parameters, gradients, masks) -> new masks and what changed.
 
-Parameters, gradients and masks are named after their weight and in Flax's axis order.
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Seen:
+    """What an update looks at, named after the weight and in Flax's axis order; no gradients: the method needs none."""
+
+    parameters: Parameters
+    gradients: Parameters | None
+    masks: Parameters
+    aux: Parameters
+
+
+New = tuple[Parameters, Parameters, dict[str, Change]]
+Rewire = Callable[[Method, Sequence[Layer], int, Event, Mapping[str, Counts], Seen], New]
+"""(method, layers, seed, event, budget, what it looks at) -> new masks, values of grown connections, what changed.
+
+Masks and values (none: grown connections start at 0) are named after their weight and in Flax's axis order.
 """
 
 
 def on_host(
-    method: Method, layers: Sequence[Layer], seed: int, event: Event, budget: Mapping[str, Counts],
-    parameters: Parameters, gradients: Parameters | None, masks: Parameters,
-) -> New:  # fmt: skip
+    method: Method, layers: Sequence[Layer], seed: int, event: Event, budget: Mapping[str, Counts], seen: Seen
+) -> New:
     """In NumPy, new masks too: one transfer for all is cheaper. Views of device buffers are gone when this returns."""
-    parts = [(layer, _signals(layer, seed, event, parameters, gradients, masks)) for layer in layers]
+    parts = [(layer, _signals(layer, noise.key(seed, event.iteration, layer.name), seen)) for layer in layers]
     done = dict(zip((layer.name for layer in layers), rewire_layers(method, parts, budget), strict=True))
     new = {f"{name}.weight": layout.flax(rewired.mask) for name, rewired in done.items()}
-    return new, {name: rewired.change for name, rewired in done.items()}
+    values = {f"{name}.weight": layout.flax(rewired.spread) for name, rewired in done.items() if method.value}
+    return new, values, {name: rewired.change for name, rewired in done.items()}
 
 
-def _signals(
-    layer: Layer, seed: int, event: Event, parameters: Parameters, gradients: Parameters | None, masks: Parameters
-) -> Signals:
+def _signals(layer: Layer, key: noise.Key, seen: Seen) -> Signals:
     """NumPy views of one layer."""
     name = f"{layer.name}.weight"
-    gradient = None if gradients is None else _float32(gradients[name])
-    key = noise.key(seed, event.iteration, layer.name)
-    return Signals(_float32(parameters[name]), gradient, _view(masks[name]), host_noise(layer, key))
+    gradient = None if seen.gradients is None else _float32(seen.gradients[name])
+    aux = _view(seen.aux[name]) if seen.aux else None
+    weight, mask = _float32(seen.parameters[name]), _view(seen.masks[name])
+    return Signals(weight, gradient, mask, host_noise(layer, key), aux=aux)
 
 
 def on_device(
-    method: Method, layers: Sequence[Layer], seed: int, event: Event, budget: Mapping[str, Counts],
-    parameters: Parameters, gradients: Parameters | None, masks: Parameters,
-) -> New:  # fmt: skip
-    """All layers in one compiled call; keys and counts are its arguments, so it compiles once for each method."""
+    method: Method, layers: Sequence[Layer], seed: int, event: Event, budget: Mapping[str, Counts], seen: Seen
+) -> New:
+    """All layers in two compiled calls, with the host between them: it alone compares layers, in float64.
+
+    Keys and counts are arguments, so each compiles once for a method.
+    """
     keys = {layer.name: np.array(noise.key(seed, event.iteration, layer.name), np.int32) for layer in layers}
-    counts = {layer.name: np.array([budget[layer.name].kept, budget[layer.name].grown], np.int32) for layer in layers}
-    new, facts = _rewire_all(method, tuple(layers), parameters, gradients, masks, keys, counts)
-    changes: dict[str, Change] = {}
-    for name, (finite, active, grown, dropped) in jax.device_get(facts).items():
+    planned = {layer.name: np.int32(budget[layer.name].kept) for layer in layers}
+    kept, facts = _keep(method, tuple(layers), seen, keys, planned)
+    summaries = _checked(facts, "drop")
+    counts = allotted(method, layers, budget, {name: float(summary) for name, (summary,) in summaries.items()})
+    sizes = {name: np.int32(count) for name, count in counts.items()}
+    new, values, facts = _grow(method, tuple(layers), seen, keys, kept, sizes)
+    changes = _checked(facts, "grow")
+    return new, values, {name: Change(*map(int, change)) for name, change in changes.items()}
+
+
+def _checked(facts: dict[str, Any], role: str) -> dict[str, tuple[Any, ...]]:
+    """Facts of each layer without the first, which says whether its scores are finite."""
+    found = jax.device_get(facts)
+    for name, (finite, *_) in found.items():
         if not finite:
-            raise NonFiniteScoreError(name, "drop or grow")
-        changes[name] = Change(int(active), int(grown), int(dropped))
-    return new, changes
+            raise NonFiniteScoreError(name, role)
+    return {name: tuple(others) for name, (_, *others) in found.items()}
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _rewire_all(
-    method: Method, layers: tuple[Layer, ...], parameters: Parameters, gradients: Parameters | None,
-    masks: Parameters, keys: dict[str, jax.Array], counts: dict[str, jax.Array],
-) -> tuple[Parameters, dict[str, tuple[jax.Array, ...]]]:  # fmt: skip
+def _keep(
+    method: Method, layers: tuple[Layer, ...], seen: Seen, keys: dict[str, jax.Array], counts: dict[str, jax.Array]
+) -> tuple[dict[str, jax.Array], dict[str, tuple[jax.Array, ...]]]:
+    signals = [_traced(layer, keys, seen) for layer in layers]
+    kept, sound = keep(jnp, method, layers, signals, [counts[layer.name] for layer in layers])
+    facts = {
+        layer.name: (finite, _summary(method, layer, own, stays))
+        for layer, own, stays, finite in zip(layers, signals, kept, sound, strict=True)
+    }
+    return {layer.name: stays for layer, stays in zip(layers, kept, strict=True)}, facts
+
+
+def _summary(method: Method, layer: Layer, signals: Signals, stays: jax.Array) -> jax.Array:
+    return method.redistribute(jnp, layer, replace(signals, mask=stays)) if method.redistribute else jnp.zeros(())
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _grow(
+    method: Method, layers: tuple[Layer, ...], seen: Seen, keys: dict[str, jax.Array],
+    kept: dict[str, jax.Array], counts: dict[str, jax.Array],
+) -> tuple[Parameters, Parameters, dict[str, tuple[jax.Array, ...]]]:  # fmt: skip
     new: Parameters = {}
+    values: Parameters = {}
     facts: dict[str, tuple[jax.Array, ...]] = {}
     for layer in layers:
-        name = f"{layer.name}.weight"
-        old = layout.canonical(masks[name])
-        gradient = None if gradients is None else layout.canonical(gradients[name]).astype(jnp.float32)
-        weight = layout.canonical(parameters[name]).astype(jnp.float32)
-        signals = Signals(weight, gradient, old, partial(_noise, layer, keys[layer.name]))
-        mask, finite = rewire(jnp, method, layer, signals, *counts[layer.name])
-        new[name] = layout.flax(mask)
+        name, signals = f"{layer.name}.weight", _traced(layer, keys, seen)
+        mask, finite = grow(jnp, method, layer, signals, kept[layer.name], counts[layer.name])
+        new[name], old = layout.flax(mask), signals.mask
+        if method.value:
+            values[name] = layout.flax(method.value(jnp, layer, signals))
         facts[layer.name] = (finite, mask.sum(), (mask & ~old).sum(), (old & ~mask).sum())
-    return new, facts
+    return new, values, facts
+
+
+def _traced(layer: Layer, keys: dict[str, jax.Array], seen: Seen) -> Signals:
+    name = f"{layer.name}.weight"
+    gradient = None if seen.gradients is None else layout.canonical(seen.gradients[name]).astype(jnp.float32)
+    weight = layout.canonical(seen.parameters[name]).astype(jnp.float32)
+    aux = layout.canonical(seen.aux[name]) if seen.aux else None
+    return Signals(
+        weight, gradient, layout.canonical(seen.masks[name]), partial(_noise, layer, keys[layer.name]), aux=aux
+    )
 
 
 def _noise(layer: Layer, key: jax.Array, purpose: str) -> jax.Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import jax
@@ -21,6 +21,7 @@ from sparsebench.trainer import Metrics, Report, Tally, Task
 from sparsebench_jax import layout, optimizers, rewiring
 from sparsebench_jax.optimizers import Parameters
 from sparsebench_jax.program import CHUNK, Program, compile
+from sparsebench_jax.rewiring import Seen
 
 Data = tuple[jax.Array, jax.Array]
 BFLOAT16 = ":bfloat16"
@@ -36,6 +37,8 @@ class JaxState:
     rest: Any
     optimizer: Any
     masks: Parameters
+    aux: Parameters = field(default_factory=dict[str, jax.Array])
+    """What the method observed of each masked layer, float32; empty until something is observed."""
 
 
 class JaxTrainer:
@@ -67,19 +70,21 @@ class JaxTrainer:
     def train(self, state: JaxState, method: Method, feed: Feed, start: int, stop: int) -> tuple[JaxState, Tally]:
         """One optimizer step for each batch start … stop − 1."""
         program, data = self._program(state.task), self._split(state.task.dataset, "train")
-        parameters, rest, optimizer = state.parameters, state.rest, state.optimizer
+        parameters, rest, optimizer, aux = state.parameters, state.rest, state.optimizer, state.aux
+        if method.observe and not aux:
+            aux = {name: self._put(np.zeros(mask.shape, np.float32)) for name, mask in state.masks.items()}
         losses: list[jax.Array] = []
         for first in range(start, stop, CHUNK):
             last = min(first + CHUNK, stop)
             batches = _padded(feed.indices(first, last))
             rates = _padded(state.task.rates(first, last).astype(np.float32))
-            parameters, rest, optimizer, loss = program.segment(
-                parameters, rest, optimizer, state.masks, data, batches, rates, last - first
+            parameters, rest, optimizer, aux, loss = program.segment(
+                method.observe, parameters, rest, optimizer, aux, state.masks, data, batches, rates, last - first
             )
             losses.append(loss)
         # cut on the host: a slice on the device would compile for every length
         tally = Tally(np.concatenate([np.zeros(0, np.float32), *jax.device_get(losses)])[: stop - start])
-        return JaxState(state.task, parameters, rest, optimizer, state.masks), tally
+        return JaxState(state.task, parameters, rest, optimizer, state.masks, aux), tally
 
     def update(
         self, state: JaxState, method: Method, event: Event, budget: Mapping[str, Counts], feed: Feed
@@ -92,11 +97,13 @@ class JaxTrainer:
             data = self._split(state.task.dataset, "train")
             loss, rest, gradients = program.gradient(state.parameters, rest, state.masks, data, batch)
         layers = [layer for layer in state.task.layers if f"{layer.name}.weight" in state.masks]
-        new, changes = self._rewire(method, layers, feed.seed, event, budget, state.parameters, gradients, state.masks)
-        new = jax.device_put(new, self.device)  # tied to it like all else: else every function compiles again
-        parameters, optimizer = program.adopt(state.parameters, state.optimizer, state.masks, new)
+        seen = Seen(state.parameters, gradients, state.masks, state.aux)
+        new, values, changes = self._rewire(method, layers, feed.seed, event, budget, seen)
+        # tied to the device like all else: else every function compiles again
+        new, values = jax.device_put((new, values), self.device)
+        parameters, optimizer = program.adopt(state.parameters, state.optimizer, state.masks, new, values)
         report = Report(None if loss is None else float(loss), changes)
-        return JaxState(state.task, parameters, rest, optimizer, new), report
+        return JaxState(state.task, parameters, rest, optimizer, new, state.aux), report
 
     def evaluate(self, state: JaxState, split: Literal["train", "test"]) -> Metrics:
         """Accuracy and mean cross-entropy over the split, in evaluation mode."""
@@ -116,6 +123,7 @@ class JaxTrainer:
         """Parameters and masks in canonical layout; the module's and optimizer's other leaves in tree order."""
         arrays = {f"parameter/{name}": _host(value) for name, value in state.parameters.items()}
         arrays |= {f"mask/{name}": _host(mask) for name, mask in state.masks.items()}
+        arrays |= {f"aux/{name}": _host(seen) for name, seen in state.aux.items()}
         for kind, tree in (("rest", state.rest), ("optimizer", state.optimizer)):
             arrays |= {f"{kind}/{i}": np.array(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))}
         return dict(_encoded(*entry) for entry in arrays.items())
@@ -129,7 +137,7 @@ class JaxTrainer:
                 for name, value in arrays.items()
                 if name.startswith(kind)
             }
-            for kind in ("parameter/", "mask/")
+            for kind in ("parameter/", "mask/", "aux/")
         }
         optimizer = jax.eval_shape(program.optimizer.transformation.init, program.parameters)
         return JaxState(
@@ -138,6 +146,7 @@ class JaxTrainer:
             self._filled(program.rest, "rest", arrays),
             self._filled(optimizer, "optimizer", arrays),
             named["mask/"],
+            named["aux/"],
         )
 
     def _filled(self, tree: Any, kind: str, arrays: Mapping[str, NDArray[Any]]) -> Any:

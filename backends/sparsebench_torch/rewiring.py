@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import array_api_compat.torch as xp
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sparsebench import noise
 from sparsebench.errors import NonFiniteScoreError
 from sparsebench.layers import Layer
-from sparsebench.masks import Change, Counts, host_noise, rewire
+from sparsebench.masks import Change, Counts, allotted, grow, host_noise, keep
 from sparsebench.method import Event, Method, Signals
 from sparsebench.places import Places
 from sparsebench.rewiring import Rewired, rewire_layers, side_by_side
@@ -48,21 +52,23 @@ def on_host(
 
 def _views(signals: Signals, layer: Layer, key: noise.Key) -> Signals:
     """The same in NumPy."""
-    gradient = None if signals.gradient is None else signals.gradient.numpy()
-    return Signals(signals.weight.numpy(), gradient, signals.mask.numpy(), host_noise(layer, key))
+    gradient, aux = (None if each is None else each.numpy() for each in (signals.gradient, signals.aux))
+    return Signals(signals.weight.numpy(), gradient, signals.mask.numpy(), host_noise(layer, key), aux=aux)
 
 
 def _install(state: TorchState, index: int, rewired: Rewired) -> None:
     """One layer's weights, multipliers and optimizer state to match its new mask."""
     weight, multiplier = state.masked[index], state.multipliers[index]
     _write(weight, rewired.dropped, 0)
+    if rewired.values is not None:
+        _write(weight, rewired.grown, rewired.values)
     _write(multiplier, rewired.dropped, 0)
     _write(multiplier, rewired.grown, 1)
     for moment in optimizers.elementwise_state(state.optimizer, weight):
         _write(moment, rewired.grown, 0)
 
 
-def _write(tensor: Tensor, places: Places, value: float) -> None:
+def _write(tensor: Tensor, places: Places, value: float | NDArray[np.float32]) -> None:
     """Set entries by canonical flat index, whatever the tensor's type and memory format.
 
     In NumPy where it can be: torch's threads wait for each other far longer than such a write takes.
@@ -70,36 +76,65 @@ def _write(tensor: Tensor, places: Places, value: float) -> None:
     if tensor.dtype == torch.float32 and tensor.is_contiguous():
         tensor.detach().numpy().reshape(-1)[places] = value
     else:
-        tensor.detach()[torch.unravel_index(torch.from_numpy(places), tensor.shape)] = value
+        given = torch.as_tensor(value, dtype=tensor.dtype)
+        tensor.detach()[torch.unravel_index(torch.from_numpy(places), tensor.shape)] = given
 
 
 def on_device(
     state: TorchState, method: Method, layers: Sequence[Layer], keys: Keys, budget: Mapping[str, Counts]
 ) -> dict[str, Change]:
     """In torch, wherever the tensors are."""
-    new: list[Tensor] = []
-    for layer, weight in zip(layers, state.masked, strict=True):
-        signals, counts = _signals(state, layer, keys[layer.name], weight), budget[layer.name]
-        mask, finite = rewire(xp, method, layer, signals, counts.kept, counts.grown)
+    signals = [_signals(state, layer, keys[layer.name], w) for layer, w in zip(layers, state.masked, strict=True)]
+    kept, sound = keep(xp, method, layers, signals, [budget[layer.name].kept for layer in layers])
+    _check(layers, "drop", sound)
+    counts = allotted(method, layers, budget, _summaries(method, layers, signals, kept))
+    grown = [
+        grow(xp, method, layer, own, stays, counts[layer.name])
+        for layer, own, stays in zip(layers, signals, kept, strict=True)
+    ]
+    _check(layers, "grow", [finite for _, finite in grown])
+    values = [
+        None if method.value is None else method.value(xp, layer, own)
+        for layer, own in zip(layers, signals, strict=True)
+    ]
+    return {layer.name: _adopt(state, i, layer.name, grown[i][0], values[i]) for i, layer in enumerate(layers)}
+
+
+def _check(layers: Sequence[Layer], role: str, sound: Sequence[Any]) -> None:
+    """Raise for the first layer whose scores are not finite."""
+    for layer, finite in zip(layers, sound, strict=True):
         if not finite:
-            raise NonFiniteScoreError(layer.name, "drop or grow")
-        new.append(mask)
-    return {layer.name: _adopt(state, i, layer.name, new[i]) for i, layer in enumerate(layers)}
+            raise NonFiniteScoreError(layer.name, role)
+
+
+def _summaries(
+    method: Method, layers: Sequence[Layer], signals: Sequence[Signals], kept: Sequence[Tensor]
+) -> dict[str, float]:
+    """What growth is shared out by, on the host."""
+    if not method.redistribute:
+        return {}
+    return {
+        layer.name: float(method.redistribute(xp, layer, replace(own, mask=stays)))
+        for layer, own, stays in zip(layers, signals, kept, strict=True)
+    }
 
 
 def _signals(state: TorchState, layer: Layer, key: noise.Key, weight: nn.Parameter) -> Signals:
     return Signals(
         weight.detach().float(), None if weight.grad is None else weight.grad.float(), state.masks[layer.name],
         lambda purpose: noise.uniform(xp, noise.stream(key, purpose), layer.shape, weight.device),
+        aux=state.aux.get(layer.name),
     )  # fmt: skip
 
 
-def _adopt(state: TorchState, index: int, name: str, new: Tensor) -> Change:
-    """Install one layer's mask: dropped weights to zero, the state of truly new ones cleared."""
+def _adopt(state: TorchState, index: int, name: str, new: Tensor, values: Tensor | None) -> Change:
+    """Install one layer's mask: dropped weights to zero, truly new ones to their value and their state cleared."""
     old, weight = state.masks[name], state.masked[index]
     grown, active = new & ~old, int(new.sum())
     optimizers.clear(state.optimizer, weight, grown)
     state.masks[name] = new
     state.multipliers[index].copy_(new)
     weight.mul_(state.multipliers[index])
+    if values is not None:
+        weight.copy_(torch.where(grown, values.to(weight.dtype), weight))
     return Change(active, int(grown.sum()), int((old & ~new).sum()))

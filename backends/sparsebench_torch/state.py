@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import array_api_compat.torch as xp
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from torch import Tensor, nn, optim
 
 from sparsebench.errors import UserError
 from sparsebench.masks import Masks
+from sparsebench.method import Observe
 from sparsebench.models import Arrays
 from sparsebench.trainer import Task
 
@@ -34,6 +36,8 @@ class TorchState:
     masks: dict[str, Tensor]
     multipliers: list[Tensor]
     masked: list[nn.Parameter]
+    aux: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    """What the method observed of each masked layer, float32; empty until something is observed."""
     stored: list[Tensor] = field(init=False)
     """The same memory without gradients: what every step multiplies, and nothing to switch off first."""
 
@@ -43,6 +47,16 @@ class TorchState:
     def apply_masks(self) -> None:
         """Weights become exactly zero outside their mask."""
         _multiply(self.stored, self.multipliers)
+
+    @torch.no_grad()
+    def observe(self, observe: Observe) -> None:
+        """Let the method see this batch's dense gradients."""
+        layers = (layer for layer in self.task.layers if layer.name in self.masks)
+        for layer, weight in zip(layers, self.masked, strict=True):
+            seen = self.aux.get(layer.name)
+            gradient = torch.zeros_like(weight) if weight.grad is None else weight.grad
+            seen = torch.zeros_like(weight, dtype=torch.float32) if seen is None else seen
+            self.aux[layer.name] = observe(xp, layer, seen, weight.detach().float(), gradient.float())
 
     @torch.no_grad()
     def mask_gradients(self) -> None:
@@ -88,6 +102,7 @@ def snapshot(state: TorchState) -> Snapshot:
     """
     entries: dict[str, object] = {f"module/{name}": value for name, value in state.module.state_dict().items()}
     entries |= {f"mask/{name}": mask for name, mask in state.masks.items()}
+    entries |= {f"aux/{name}": seen for name, seen in state.aux.items()}
     for name, parameter in state.module.named_parameters():
         for key, value in state.optimizer.state.get(parameter, {}).items():
             entries[f"{'tensor' if isinstance(value, Tensor) else 'number'}/{name}/{key}"] = value
@@ -112,6 +127,11 @@ def fill(module: nn.Module, optimizer: optim.Optimizer, arrays: Mapping[str, NDA
         group, _, key = path.partition("/")
         optimizer.param_groups[int(group)][key] = value.item()
     return masks_to(device, _under("mask/", arrays))
+
+
+def observed(arrays: Mapping[str, NDArray[Any]], device: torch.device) -> dict[str, Tensor]:
+    """What a snapshot says that the method observed."""
+    return {name: torch.from_numpy(array.copy()).to(device) for name, array in _under("aux/", arrays).items()}
 
 
 def _encoded(name: str, value: object) -> tuple[str, NDArray[Any]]:

@@ -20,7 +20,7 @@ from sparsebench.models import Arrays, builder
 from sparsebench.trainer import Metrics, Report, Tally, Task
 from sparsebench_torch import optimizers
 from sparsebench_torch.rewiring import update_masks
-from sparsebench_torch.state import TorchState, fill, load_weights, make, masks_to, snapshot
+from sparsebench_torch.state import TorchState, fill, load_weights, make, masks_to, observed, snapshot
 
 EVALUATION_BATCH = 1000
 
@@ -58,6 +58,8 @@ class TorchTrainer:
         state.module.train()
         for j, rate in enumerate(state.task.rates(start, stop).tolist()):
             losses[j] = _gradient(state, images[batches[j]], labels[batches[j]])
+            if method.observe:
+                state.observe(method.observe)
             if couples:
                 state.mask_gradients()
             optimizers.set_rate(state.optimizer, rate)
@@ -116,7 +118,9 @@ class TorchTrainer:
         """A fresh module and optimizer, filled from a snapshot."""
         module = self._module(task)
         optimizer = self.optimizer(module, task.recipe)
-        return make(task, module, optimizer, fill(module, optimizer, arrays))
+        state = make(task, module, optimizer, fill(module, optimizer, arrays))
+        state.aux = observed(arrays, self.device)
+        return state
 
     def _module(self, task: Task) -> nn.Module:
         return builder(task.model, "torch")(task.input).to(self.device)

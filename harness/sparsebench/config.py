@@ -57,7 +57,25 @@ class Updates(Settings):
     alpha: Annotated[Share | None, Field(description="drop fraction of the first update")] = None
     begin: Annotated[Share | None, Field(description="first update, as a share of the run")] = None
     end: Annotated[Share | None, Field(description="end of updates, as a share of the run")] = None
-    anneal: Annotated[Literal["cosine", "constant"] | None, Field(description="drop fraction over the run")] = None
+    anneal: Annotated[
+        Literal["cosine", "constant", "linear", "inverse-power"] | None, Field(description="drop fraction over the run")
+    ] = None
+    grown_value: Annotated[Literal["zero", "random"] | None, Field(description="what grown connections start at")] = (
+        None
+    )
+
+
+class Ticket(Settings):
+    """The run whose final mask this one starts from, pruned to its own sparsity by the weights that run ended with."""
+
+    source: Annotated[str, Field(min_length=1, description="id of the run: the name of its record's folder")]
+    weights: Annotated[
+        Literal["rewound", "redrawn"],
+        Field(description="the weights that the source's search started from, or a new draw"),
+    ] = "rewound"
+    mask: Annotated[
+        Literal["kept", "shuffled"], Field(description="the mask itself, or one with as many entries in each layer")
+    ] = "kept"
 
 
 class RunConfig(Settings):
@@ -77,3 +95,5 @@ class RunConfig(Settings):
     seed: Annotated[int, Field(ge=0, lt=2**63, description="initial weights, data order, masks")] = 0
     recipe: Recipe
     updates: Updates = Updates()
+    ticket: Annotated[Ticket | None, Field(description="start from another run's mask")] = None
+    rewind: Annotated[int, Field(ge=0, description="keep the weights of this step, for tickets to rewind to")] = 0

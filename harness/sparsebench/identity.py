@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from sparsebench.config import RunConfig, digits
@@ -25,6 +26,17 @@ def document(config: RunConfig, fingerprint: str, method: int, model: int, backe
     facts = {"schema": SCHEMA, "data": fingerprint, "numerics": numerics}
     hashed = facts | {"settings": _differing(config)}
     return {**facts, "id": _id(config, hashed), "config": config.model_dump(mode="json")}
+
+
+def cell(config: RunConfig, document: Mapping[str, Any]) -> str:
+    """What runs share that differ in nothing but their seed: a hash of settings, data and numerics versions.
+
+    A ticket's source is told by its own cell, since its id has a seed in it.
+    """
+    shared = {name: document.get(name) for name in ("schema", "data", "numerics")}
+    shared["config"] = config.model_dump(mode="json", exclude={"seed": True, "ticket": {"source"}})
+    shared["ticket"] = document["ticket"]["cell"] if document.get("ticket") else None
+    return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _differing(config: RunConfig) -> dict[str, Any]:

@@ -47,6 +47,12 @@ class Ledger:
         for kind in ("forward", "activation_gradient", "weight_gradient"):
             self._enter(kind, count, active)
 
+    def observed_steps(self, count: int, active: Active) -> None:
+        """Enter `count` optimizer steps of a method that looks at every dense gradient: 2 f_S + f_D each."""
+        for kind in ("forward", "activation_gradient"):
+            self._enter(kind, count, active)
+        self._enter("dense_weight_gradient", count, {layer.name: layer.size for layer in self.layers})
+
     def dense_gradient(self, active: Active) -> None:
         """Enter one pass that takes the dense gradient of the weights and no step: 2 f_S + f_D."""
         for kind in ("forward", "activation_gradient"):

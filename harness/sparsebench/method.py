@@ -6,9 +6,12 @@ No function here sees a framework, a loop or a data-dependent shape, so all of i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 from typing import Any
 
 from sparsebench import schedules
@@ -37,7 +40,7 @@ class Signals:
     `weight` and `gradient` are float32; `gradient` is the dense loss gradient of the full batch (without the
     weight-decay term), None unless the method `needs_gradient`; `mask` is bool; `role` says what the score is
     for (start, drop or grow); `noise(purpose)` draws float32 scores in [0, 1) keyed by seed, iteration, layer
-    and purpose.
+    and purpose; `aux` is what the method's `observe` made of the steps so far, float32.
     """
 
     weight: Any
@@ -45,6 +48,7 @@ class Signals:
     mask: Any
     noise: Callable[[str], Any]
     role: str = "start"
+    aux: Any = None
 
 
 Score = Callable[[Any, Layer, Signals], Any]
@@ -60,6 +64,14 @@ class Local:
     def __call__(self, xp: Any, layer: Layer, signals: Signals) -> Any:
         """The score of whatever entries the signals hold."""
         return self.score(xp, layer, signals)
+
+
+Observe = Callable[[Any, Layer, Any, Any, Any], Any]
+"""(xp, layer, aux, weight, dense gradient) -> aux, after every batch; it is 0 before the first.
+
+Inside the compiled step, on float32 arrays of the layer's canonical shape. A method that observes needs the dense
+gradient of every step, and its ledger says so.
+"""
 
 
 Select = Callable[[Any, Any, Any, Any], Any]
@@ -82,6 +94,63 @@ def magnitude(xp: Any, layer: Layer, signals: Signals) -> Any:
 def gradient_magnitude(xp: Any, layer: Layer, signals: Signals) -> Any:
     """|∂L/∂w| of this iteration's batch, inactive connections included."""
     return xp.abs(signals.gradient)
+
+
+@Local
+def saliency(xp: Any, layer: Layer, signals: Signals) -> Any:
+    """|w · ∂L/∂w|: how much the loss changes without the connection, to first order."""
+    return xp.abs(signals.weight * signals.gradient)
+
+
+@Local
+def aux_magnitude(xp: Any, layer: Layer, signals: Signals) -> Any:
+    """|aux|: the size of what the method observed."""
+    return xp.abs(signals.aux)
+
+
+# ---- across layers --------------------------------------------------------------------------------------------
+
+Rank = Callable[[Any, Sequence[Any], Sequence[Any], Sequence[Any]], Sequence[Any]]
+"""(xp, scores, among, counts): of every layer -> how many each layer keeps."""
+
+
+def each_layer(xp: Any, scores: Sequence[Any], among: Sequence[Any], counts: Sequence[Any]) -> Sequence[Any]:
+    """Each layer keeps the count of its own plan."""
+    return counts
+
+
+def all_layers(xp: Any, scores: Sequence[Any], among: Sequence[Any], counts: Sequence[Any]) -> Sequence[Any]:
+    """The plans count in sum only: the best scores of all layers together are kept, ties to the first layer."""
+    flat, candidates = ([xp.reshape(array, (-1,)) for array in arrays] for arrays in (scores, among))
+    chosen = top(xp, xp.concat(flat), sum(counts), xp.concat(candidates))
+    ends = list(itertools.accumulate(part.shape[0] for part in flat))
+    return [xp.sum(chosen[start:stop], dtype=xp.int32) for start, stop in itertools.pairwise([0, *ends])]
+
+
+Summary = Callable[[Any, Layer, Signals], Any]
+"""(xp, layer, signals) -> one number of a layer after its drop (`signals.mask` is what is kept), to share growth by."""
+
+
+def mean_aux(xp: Any, layer: Layer, signals: Signals) -> Any:
+    """Mean of |aux| over the kept connections. Source: Dettmers and Zettlemoyer, 2019, section 3.3."""
+    total = xp.sum(xp.where(signals.mask, xp.abs(signals.aux), xp.zeros_like(signals.aux)))
+    return total / xp.maximum(xp.sum(signals.mask, dtype=xp.int32), xp.ones_like(xp.sum(signals.mask, dtype=xp.int32)))
+
+
+# ---- what grown connections start at --------------------------------------------------------------------------
+
+
+def uniform_value(xp: Any, layer: Layer, signals: Signals) -> Any:
+    """Uniform in ±1/√fan-in, a draw of its own."""
+    bound = math.sqrt(layer.shape[0] / layer.size)
+    return (2 * signals.noise("value") - 1) * bound
+
+
+VALUES: Mapping[str, Score | None] = MappingProxyType({"zero": None, "random": uniform_value})
+"""By the name that settings know; None: they stay at 0."""
+
+
+# ---- when -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -140,6 +209,11 @@ def instead_of_step(clock: Clock, i: int) -> Event | None:
     return Event(i, clock.drop_fraction(i), replaces_step=True) if clock.due(i) else None
 
 
+def at_start(clock: Clock, i: int) -> Event | None:
+    """Once, at iteration 0: that batch gives the gradient and trains nothing."""
+    return Event(i, replaces_step=True) if i == 0 else None
+
+
 @dataclass(frozen=True)
 class Method:
     """One sparse-training method.
@@ -148,6 +222,11 @@ class Method:
     `begin` and `end` are shares of the run's length, so a training multiplier scales them; ΔT it does not.
     `unread` names those that its `when` does not look at, which are then no part of a run's identity.
     `initial_share` is the share of the planned sparsity that the first mask has: 1 starts sparse, 0 dense.
+    `rank` says how many connections each layer keeps; a method that ranks `all_layers` together only drops.
+    `redistribute`: what is dropped is grown in layers in proportion to this summary (None: where it was dropped).
+    `grown_value` names what grown connections start at (`VALUES`). A method `from_ticket` takes its first mask from
+    another run, pruned to its own sparsity by the weights that run ended with. `narrowed` names the storage
+    (`widths.STORAGES`) that a narrower dense network has as much of as the sparse one; such a run has no masks.
     `numerics` is raised whenever the method's results can change, and is part of a run's identity.
     """
 
@@ -167,6 +246,12 @@ class Method:
     begin: float = 0.0
     end: float = 0.75
     anneal: str = "cosine"
+    grown_value: str = "zero"
+    observe: Observe | None = None
+    rank: Rank = each_layer
+    redistribute: Summary | None = None
+    from_ticket: bool = False
+    narrowed: str | None = None
     unread: frozenset[str] = frozenset()
     claims: frozenset[Law] = LAWS
 
@@ -179,6 +264,21 @@ class Method:
     def dense(self) -> bool:
         """Whether every connection stays active throughout."""
         return not self.updates and self.initial_share == 0.0
+
+    @property
+    def has_sparsity(self) -> bool:
+        """Whether a sparsity means anything to it; for a narrower dense network it says how narrow."""
+        return not self.dense or self.narrowed is not None
+
+    @property
+    def moves_counts(self) -> bool:
+        """Whether layers may end with other counts than their plan's, in the same sum."""
+        return self.rank is not each_layer or self.redistribute is not None
+
+    @property
+    def value(self) -> Score | None:
+        """What grown connections start at; None: 0."""
+        return VALUES[self.grown_value]
 
     def clock(self, steps: int) -> Clock:
         """This method's update clock in a run of `steps` iterations."""

@@ -24,10 +24,11 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Input:
-    """What a model is built for: images of (channels, height, width) and a number of classes."""
+    """What a model is built for: images of (channels, height, width), a number of classes, and channels × `width`."""
 
     shape: tuple[int, int, int]
     classes: int
+    width: float = 1.0
 
     @property
     def image(self) -> Image:
@@ -90,8 +91,10 @@ def builder_path(model: Model, backend: Backend) -> str:
     return path
 
 
-def initial_weights(model: Model, input: Input, seed: int) -> dict[str, NDArray[np.float32]]:
+def initial_weights(model: Model, input: Input, seed: int, draw: int = 0) -> dict[str, NDArray[np.float32]]:
     """The weights every backend and method starts from with this seed, from NumPy's Philox.
+
+    `draw` 0 is the one that runs start from; others are as good, and have nothing in common with it.
 
     Raises:
         UserError: the model has a layer table and no initial state.
@@ -102,4 +105,4 @@ def initial_weights(model: Model, input: Input, seed: int) -> dict[str, NDArray[
             f"`sparsebench flops {model.name}` counts its costs"
         )
     purpose = 0x77656967  # "weig": keeps this stream apart from every other use of the seed
-    return model.initial(input, np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, purpose])))
+    return model.initial(input, np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, draw, purpose])))

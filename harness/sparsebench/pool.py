@@ -26,11 +26,15 @@ from sparsebench.worker import Event, Failed, Progressed, Started, Work, serve
 
 @dataclass(frozen=True)
 class Job:
-    """One thing to do: `id` names it, `lane` says which workers may do it, `argument` can be pickled."""
+    """One thing to do: `id` names it, `lane` says which workers may do it, `argument` can be pickled.
+
+    It waits for the job of the id `after`, if that is among the jobs, and is lost with it.
+    """
 
     id: str
     lane: str
     argument: Any
+    after: str = ""
 
 
 def run(work: Work, jobs: Iterable[Job], workers: int, log: Path) -> Generator[tuple[Job, Event]]:
@@ -41,6 +45,7 @@ def run(work: Work, jobs: Iterable[Job], workers: int, log: Path) -> Generator[t
     crew = _Crew(work, log)
     for job in jobs:
         crew.waiting.setdefault(job.lane, deque()).append(job)
+        crew.unfinished.add(job.id)
     try:
         for cores in shares(available_cores(), workers):
             yield from crew.employ(cores)
@@ -82,30 +87,54 @@ class _Crew:
     log: Path
     waiting: dict[str, deque[Job]] = field(default_factory=dict[str, deque[Job]])
     busy: dict[Any, tuple[_Worker, Job]] = field(default_factory=dict[Any, tuple[_Worker, Job]])
+    unfinished: set[str] = field(default_factory=set[str])
+    idle: deque[tuple[int, ...]] = field(default_factory=deque[tuple[int, ...]])
 
     def employ(self, cores: tuple[int, ...]) -> Iterator[tuple[Job, Event]]:
-        """A new worker on these cores for the lane with most jobs for each of its workers, if any job waits."""
+        """A new worker on these cores for the lane with most jobs for each of its workers, if any job can start."""
         on_lane = Counter(worker.lane for worker, _ in self.busy.values())
-        lanes = [lane for lane, queue in self.waiting.items() if queue]
+        lanes = [lane for lane in self.waiting if self._ready(lane)]
         if lanes:
             lane = max(lanes, key=lambda name: len(self.waiting[name]) / (1 + on_lane[name]))
             yield self._give_job(_hire(lane, cores, self.log))
+        else:
+            self.idle.append(cores)
 
     def listen(self, worker: _Worker) -> Iterator[tuple[Job, Event]]:
         """One event from a worker; when its job is over, the next job, or another worker in its place."""
-        event = worker.read()
-        yield self.busy[worker.connection][1], event
+        event, job = worker.read(), self.busy[worker.connection][1]
+        yield job, event
         if isinstance(event, Progressed):
             return
         del self.busy[worker.connection]
-        if self.waiting[worker.lane] and worker.process.exitcode is None:
+        self.unfinished.discard(job.id)
+        if isinstance(event, Failed):
+            yield from self._abandon(job)
+        if self._ready(worker.lane) and worker.process.exitcode is None:
             yield self._give_job(worker)
         else:
             worker.dismiss()
-            yield from self.employ(worker.cores)
+            self.idle.append(worker.cores)
+        for _ in range(len(self.idle)):  # what the job has set free may be for other lanes
+            yield from self.employ(self.idle.popleft())
+
+    def _ready(self, lane: str) -> Job | None:
+        """The first job of a lane that waits for no other."""
+        return next((job for job in self.waiting[lane] if job.after not in self.unfinished), None)
+
+    def _abandon(self, lost: Job) -> Iterator[tuple[Job, Event]]:
+        """Everything that waits for a job that failed."""
+        for job in [job for queue in self.waiting.values() for job in queue if job.after == lost.id]:
+            self.waiting[job.lane].remove(job)
+            self.unfinished.discard(job.id)
+            yield job, Failed("the run that its ticket was to come from failed")
+            yield from self._abandon(job)
 
     def _give_job(self, worker: _Worker) -> tuple[Job, Event]:
-        job = self.waiting[worker.lane].popleft()
+        job = self._ready(worker.lane)
+        if job is None:
+            raise AssertionError(f"a worker was asked for although no job of lane {worker.lane!r} can start")
+        self.waiting[worker.lane].remove(job)
         self.busy[worker.connection] = worker, job
         with suppress(OSError):  # that it died idle is noticed when it is listened to
             worker.connection.send((self.work, job.argument))

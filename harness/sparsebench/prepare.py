@@ -15,7 +15,9 @@ from sparsebench.errors import UserError
 from sparsebench.method import Method
 from sparsebench.mistakes import refuse, told
 from sparsebench.models import Model, builder_path
+from sparsebench.sources import Source
 from sparsebench.trainer import Backend, Task
+from sparsebench.widths import STORAGES, matching
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +37,14 @@ class Prepared:
         return self.identity["id"]
 
 
-def prepare(config: RunConfig, data: Path | None = None) -> Prepared:
+def prepare(config: RunConfig, data: Path | None = None, source: Source | None = None) -> Prepared:
     """Resolve one run; data sets are loaded once per process, from the folder `data` if it is given.
 
+    `source` is the run that the ticket of `config` names.
+
     Raises:
-        UserError: a name is unknown, the backend cannot build the model, a data set is not there or damaged, or the
-            schedule makes no sense.
+        UserError: a name is unknown, the backend cannot build the model, a data set is not there or damaged, the
+            schedule makes no sense, or the ticket does not fit.
     """
     method = plugins.load("methods", config.method)
     model = plugins.load("models", config.model)
@@ -53,10 +57,17 @@ def prepare(config: RunConfig, data: Path | None = None) -> Prepared:
     config, method = _resolved(config, method, dataset)
     steps = config.recipe.steps or 0
     unscheduled = told(lambda: _check_schedule(method, steps)) if steps else []
-    refuse([*unbuildable, *oversized, *unscheduled])
+    misused = told(lambda: _check_use(config, method, steps))
+    refuse([*unbuildable, *oversized, *unscheduled, *misused])
     task = Task(model, dataset, config.recipe, steps)
     plan = policy.plan(task.layers, config.distribution, config.sparsity, model.policy_under(config.distribution))
-    return Prepared(config, _document(config, method, model, backend, dataset), task, method, backend, plan)
+    if method.narrowed:
+        task = replace(task, width=matching(task.layers, plan, STORAGES[method.narrowed]))
+        plan = {layer.name: 0.0 for layer in task.layers}
+    if source:
+        source.check(config, method, task.layers, plan)
+    document = _document(config, method, model, backend, dataset, source)
+    return Prepared(config, document, task, method, backend, plan)
 
 
 def load_dataset(name: str, data: Path | None) -> Dataset:
@@ -79,9 +90,12 @@ def _loaded(name: str, data: Path | None) -> Dataset | UserError:
         return error
 
 
-def _document(config: RunConfig, method: Method, model: Model, backend: Backend, dataset: Dataset) -> dict[str, Any]:
+def _document(
+    config: RunConfig, method: Method, model: Model, backend: Backend, dataset: Dataset, source: Source | None
+) -> dict[str, Any]:
     versions = (method.numerics, model.numerics, backend.numerics)
-    return identity.document(config, dataset.fingerprint, *versions)
+    document = identity.document(config, dataset.fingerprint, *versions)
+    return document | ({"ticket": source.described()} if source else {})
 
 
 def _resolved(config: RunConfig, method: Method, dataset: Dataset) -> tuple[RunConfig, Method]:
@@ -92,7 +106,7 @@ def _resolved(config: RunConfig, method: Method, dataset: Dataset) -> tuple[RunC
     lengths = {"steps": _steps(config, dataset), "epochs": None}
     recipe = config.recipe.model_copy(update=lengths | _unread_by_optimizer(config.recipe))
     changes: dict[str, Any] = {"recipe": recipe, "updates": Updates(**{name: getattr(method, name) for name in read})}
-    if method.dense:
+    if not method.has_sparsity:
         defaults = RunConfig.model_fields
         changes |= {name: defaults[name].default for name in ("sparsity", "distribution")}
     return config.model_copy(update=changes), method
@@ -118,6 +132,21 @@ def _check_batch(recipe: Recipe, dataset: Dataset) -> None:
         raise UserError(
             f"batch_size {recipe.batch_size} is larger than the training set of {dataset.name!r} "
             f"({samples} samples): use at most that many"
+        )
+
+
+def _check_use(config: RunConfig, method: Method, steps: int) -> None:
+    """Refuse tickets, rewinding and redistribution where they can mean nothing."""
+    if config.ticket is None and method.from_ticket:
+        raise UserError(f"method {method.name!r} starts from another run's mask: give --ticket.source, the run's id")
+    if config.ticket is not None and method.initial_share != 1:
+        raise UserError(f"method {method.name!r} starts dense, so it cannot start from a ticket: leave the ticket out")
+    if steps and config.rewind >= steps:
+        raise UserError(f"rewind {config.rewind} is not a step of a run of {steps}: choose one below that")
+    if method.redistribute and config.sparsity == 0:
+        raise UserError(
+            f"method {method.name!r} redistributes connections over layers, and at sparsity 0 no layer has room: "
+            "ask for a sparsity above 0"
         )
 
 

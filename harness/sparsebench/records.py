@@ -10,6 +10,7 @@ all. Nothing in it is ever executed: JSON, JSON lines and safetensors.
     result.json          accuracy, FLOPs, bytes, speed
     weights.safetensors  final parameters, canonical layout
     masks.safetensors    final masks, bit-packed in canonical flat order (uint8), shapes in the metadata
+    rewind.safetensors   parameters at the step that tickets rewind to, where the run was asked to keep them
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ Json = dict[str, Any]
 SCHEMA = 1
 DOCUMENTS = ("config", "environment", "layers", "result")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+REWIND = "rewind.safetensors"
 FILES = (*(f"{name}.json" for name in DOCUMENTS), "events.jsonl", "weights.safetensors", "masks.safetensors")
 
 
@@ -66,6 +68,11 @@ class Record:
         """Final parameters: name -> array, canonical layout."""
         with _reading(self.path):
             return tensors.read(self.path / "weights.safetensors")[0]
+
+    def rewind(self) -> dict[str, NDArray[Any]]:
+        """Parameters at the step that tickets rewind to: name -> array, canonical layout."""
+        with _reading(self.path):
+            return tensors.read(self.path / REWIND)[0]
 
     def masks(self) -> dict[str, NDArray[np.bool_]]:
         """Final masks: layer name -> bool, canonical shape; none for a dense run."""
@@ -171,6 +178,7 @@ def write(
     events: Sequence[Json],
     weights: Mapping[str, NDArray[Any]],
     masks: Mapping[str, NDArray[np.bool_]],
+    rewind: Mapping[str, NDArray[Any]] | None = None,
 ) -> Path:
     """Write a record aside, flush it to disk, rename it into place; a record already there is left alone.
 
@@ -185,6 +193,8 @@ def write(
         tensors.write(folder / "weights.safetensors", weights, {})
         shapes = json.dumps({name: mask.shape for name, mask in masks.items()})
         tensors.write(folder / "masks.safetensors", packed(masks), {"shapes": shapes})
+        if rewind is not None:
+            tensors.write(folder / REWIND, rewind, {})
     return root / id
 
 
@@ -195,7 +205,7 @@ def copy(record: Record, root: Path) -> None:
         UserError: it cannot be written.
     """
     with _new(root, record.id) as folder:
-        for name in FILES:
+        for name in (*FILES, *([REWIND] if record.config.rewind else [])):
             shutil.copyfile(record.path / name, folder / name)
 
 

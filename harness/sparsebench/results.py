@@ -11,6 +11,7 @@ from sparsebench.environment import now
 from sparsebench.journal import Journal
 from sparsebench.layers import Layer
 from sparsebench.prepare import Prepared
+from sparsebench.tickets import Beginning
 from sparsebench.trainer import Metrics
 
 BYTES_PER_WEIGHT = 4
@@ -29,7 +30,7 @@ def layer_table(layers: Sequence[Layer], active: Mapping[str, int]) -> list[dict
 
 def result(
     prepared: Prepared, metrics: Metrics, account: ledger.Ledger, active: Mapping[str, int],
-    journal: Journal, began: float,
+    journal: Journal, began: float, ticket: Beginning | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The record's `result.json`. Accuracy is that of the last iteration; ratios are to dense training at 1x."""
     task = prepared.task
@@ -39,7 +40,7 @@ def result(
         "accuracy": metrics.accuracy,
         "loss": metrics.loss,
         "steps": task.steps,
-        **costs(prepared, account, active),
+        **costs(prepared, account, active, ticket.flops if ticket else 0),
         **sizes(task.layers, active, dense=prepared.method.dense),
         "seconds": {**journal.seconds(), "total": round(total, 6)},
         "steps_per_second": journal.steps_per_second(),
@@ -47,14 +48,19 @@ def result(
     }
 
 
-def costs(prepared: Prepared, account: ledger.Ledger, active: Mapping[str, int]) -> dict[str, Any]:
-    """FLOPs: training as executed, inference of one sample with the final masks, and dense for comparison."""
+def costs(prepared: Prepared, account: ledger.Ledger, active: Mapping[str, int], source: int = 0) -> dict[str, Any]:
+    """FLOPs: training as executed, inference of one sample with the final masks, and dense for comparison.
+
+    A run from a ticket has cost what its `source` did, the search for it included, and what it executed itself.
+    """
     task = prepared.task
     executed = account.totals()
-    training, inference, dense = sum(executed.values()), ledger.forward(task.layers, active), ledger.dense(task.layers)
+    training, inference = source + sum(executed.values()), ledger.forward(task.layers, active)
+    dense = ledger.dense(task.full_width)
     dense_training = 3 * dense * task.recipe.batch_size * task.steps / prepared.config.multiplier
     return {
         "training_flops": training,
+        "source_training_flops": source,
         "dense_training_flops": dense_training,
         "training_ratio": training / dense_training,
         "inference_flops": inference,

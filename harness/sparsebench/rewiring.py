@@ -5,7 +5,7 @@ A `Local` score is made and forgotten in blocks that fit the cache; any other is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,8 +19,8 @@ from sparsebench import places
 from sparsebench.environment import threads
 from sparsebench.errors import NonFiniteScoreError
 from sparsebench.layers import Layer
-from sparsebench.masks import Change, Counts, Mask
-from sparsebench.method import Local, Method, Score, Signals
+from sparsebench.masks import Change, Counts, Mask, allotted
+from sparsebench.method import Local, Method, Score, Signals, Summary, each_layer
 from sparsebench.places import HIGHEST, REST, Order, Places, flat, memory_order, select, shaped
 from sparsebench.selection import finite, top
 
@@ -30,12 +30,23 @@ Done = TypeVar("Done")
 
 @dataclass(frozen=True, eq=False)
 class Rewired:
-    """A layer's new mask, in the shape and memory order of the old, and the places in memory where they differ."""
+    """A layer's new mask, in the shape and memory order of the old, and the places in memory where they differ.
+
+    `values` are what the grown connections start at, in the order of `grown`; None: 0.
+    """
 
     mask: Mask
     dropped: Places
     grown: Places
     active: int
+    values: NDArray[np.float32] | None = None
+
+    @property
+    def spread(self) -> NDArray[np.float32]:
+        """The values at their places, in the mask's shape; 0 elsewhere."""
+        spread = np.zeros(self.mask.size, np.float32)
+        spread[self.grown] = 0 if self.values is None else self.values
+        return shaped(spread, self.mask.shape, memory_order(self.mask))
 
     @property
     def change(self) -> Change:
@@ -46,12 +57,48 @@ class Rewired:
 def rewire_layers(
     method: Method, layers: Iterable[tuple[Layer, Signals]], budget: Mapping[str, Counts]
 ) -> list[Rewired]:
-    """`rewire_on_host` for each layer, as many at a time as there are cores.
+    """The new mask of each layer, as many at a time as there are cores.
 
     Raises:
         NonFiniteScoreError: a score is NaN or infinite; names the first such layer.
     """
-    return side_by_side(lambda part: rewire_on_host(method, *part, budget[part[0].name]), layers)
+    parts = list(layers)
+    kept = _kept(method, parts, budget)
+    if not method.redistribute:
+        return side_by_side(lambda part: _grow(method, _drop(method, *part, kept[part[0].name]), budget), parts)
+    thinned = side_by_side(lambda part: _drop(method, *part, kept[part[0].name]), parts)
+    summaries = {one.layer.name: _summary(method.redistribute, one) for one in thinned}
+    moved = _moved(method, thinned, budget, summaries)
+    return side_by_side(lambda one: _grow(method, one, moved), thinned)
+
+
+def _kept(method: Method, parts: Sequence[tuple[Layer, Signals]], budget: Mapping[str, Counts]) -> dict[str, int]:
+    """How many each layer keeps."""
+    counts = [budget[layer.name].kept for layer, _ in parts]
+    if method.rank is not each_layer:
+        scores = side_by_side(lambda part: _drop_scores(method, *part), parts)
+        counts = method.rank(np, scores, [signals.mask for _, signals in parts], counts)
+    return {layer.name: int(count) for (layer, _), count in zip(parts, counts, strict=True)}
+
+
+def _drop_scores(method: Method, layer: Layer, signals: Signals) -> NDArray[np.float32]:
+    with _naming(layer, "drop"):
+        return _finite(method.drop(np, layer, replace(signals, role="drop")))
+
+
+def _moved(
+    method: Method, thinned: Sequence[_Thinned], budget: Mapping[str, Counts], summaries: Mapping[str, float]
+) -> dict[str, Counts]:
+    """The budget with growth shared out over layers."""
+    grown = allotted(method, [one.layer for one in thinned], budget, summaries)
+    return {name: Counts(budget[name].kept, count) for name, count in grown.items()}
+
+
+def _summary(summary: Summary, thinned: _Thinned) -> float:
+    """A layer's number, from float64: sums then hardly depend on the order of memory."""
+    signals, mask = thinned.signals, shaped(thinned.stays, thinned.layer.shape, thinned.order)
+    exact = replace(signals, mask=mask, aux=None if signals.aux is None else signals.aux.astype(np.float64))
+    return float(summary(np, thinned.layer, exact))
 
 
 def side_by_side(function: Callable[[Part], Done], parts: Iterable[Part]) -> list[Done]:
@@ -66,16 +113,41 @@ def rewire_on_host(method: Method, layer: Layer, signals: Signals, counts: Count
     Raises:
         NonFiniteScoreError: a score that decides something has a NaN or infinite entry.
     """
+    return _grow(method, _drop(method, layer, signals, counts.kept), {layer.name: counts})
+
+
+@dataclass(frozen=True, eq=False)
+class _Thinned:
+    """A layer after its drop: `old` and `stays` are masks, flat in memory order."""
+
+    layer: Layer
+    signals: Signals
+    order: Order
+    old: Mask
+    stays: Mask
+    dropped: Places
+
+
+def _drop(method: Method, layer: Layer, signals: Signals, kept: int) -> _Thinned:
     order = memory_order(signals.mask)
     old = flat(signals.mask, order)
-    new = old.copy()
+    stays = old.copy()
     with _naming(layer, "drop"):
-        dropped = _dropped(method, layer, replace(signals, role="drop"), counts.kept, old, order)
-    new[dropped] = False
+        dropped = _dropped(method, layer, replace(signals, role="drop"), kept, old, order)
+    stays[dropped] = False
+    return _Thinned(layer, signals, order, old, stays, dropped)
+
+
+def _grow(method: Method, thinned: _Thinned, budget: Mapping[str, Counts]) -> Rewired:
+    layer, order, count = thinned.layer, thinned.order, budget[thinned.layer.name].grown
+    signals = replace(thinned.signals, role="grow")
+    new = thinned.stays.copy()
     with _naming(layer, "grow"):
-        grown = _grown(method, layer, replace(signals, role="grow"), counts.grown, ~new, order)
+        grown = _grown(method, layer, signals, count, ~new, order)
     new[grown] = True
-    return Rewired(shaped(new, layer.shape, order), dropped[~new[dropped]], grown[~old[grown]], counts.active)
+    dropped, grown = thinned.dropped[~new[thinned.dropped]], grown[~thinned.old[grown]]
+    values = None if method.value is None else flat(method.value(np, layer, signals), order)[grown]
+    return Rewired(shaped(new, layer.shape, order), dropped, grown, int(np.count_nonzero(new)), values)
 
 
 @contextmanager
@@ -113,6 +185,7 @@ def _scores(score: Score, layer: Layer, signals: Signals, order: Order) -> place
         return flat(score(np, layer, signals), order).__getitem__
     weight, mask = flat(signals.weight, order), flat(signals.mask, order)
     gradient = None if signals.gradient is None else flat(signals.gradient, order)
+    aux = None if signals.aux is None else flat(signals.aux, order)
 
     @cache
     def noise(purpose: str) -> NDArray[np.float32]:
@@ -120,7 +193,10 @@ def _scores(score: Score, layer: Layer, signals: Signals, order: Order) -> place
 
     def part(at: slice | Places) -> NDArray[np.float32]:
         slope = None if gradient is None else gradient[at]
-        return score(np, layer, Signals(weight[at], slope, mask[at], lambda purpose: noise(purpose)[at], signals.role))
+        seen = None if aux is None else aux[at]
+        return score(
+            np, layer, Signals(weight[at], slope, mask[at], lambda purpose: noise(purpose)[at], signals.role, seen)
+        )
 
     return part
 

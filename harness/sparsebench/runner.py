@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sparsebench import environment, records
+from sparsebench import environment, records, tickets
 from sparsebench.data.feed import Feed
 from sparsebench.errors import UserError
 from sparsebench.journal import Journal
 from sparsebench.ledger import Ledger
-from sparsebench.masks import budget, first_masks
+from sparsebench.masks import Weights, budget
 from sparsebench.method import Event
-from sparsebench.models import initial_weights
 from sparsebench.prepare import Prepared
 from sparsebench.results import layer_table, result
+from sparsebench.tickets import Beginning, fresh
 from sparsebench.timeline import timeline
 from sparsebench.trainer import Backend, Metrics, SparseTrainer
 
@@ -37,21 +37,25 @@ class Run:
     feed: Feed
     ledger: Ledger
     active: dict[str, int]
+    sparsities: Mapping[str, float]
+    start: int = 0
     journal: Journal = field(default_factory=Journal)
+    rewind: Weights | None = None
 
     def train(self, start: int, stop: int) -> None:
         """Optimizer steps start … stop − 1."""
         began = time.perf_counter()
         self.state, tally = self.trainer.train(self.state, self.prepared.method, self.feed, start, stop)
         loss = _finite(float(tally.losses.mean(dtype="float64")), stop)
-        self.ledger.steps(stop - start, self.active)
+        enter = self.ledger.observed_steps if self.prepared.method.observe else self.ledger.steps
+        enter(stop - start, self.active)
         self.journal.enter("train", began, start=start, stop=stop, loss=loss)
 
     def update(self, event: Event) -> None:
         """One mask update."""
         began = time.perf_counter()
         prepared = self.prepared
-        counts = budget(prepared.task.layers, prepared.sparsities, self.active, event)
+        counts = budget(prepared.method, prepared.task.layers, self.sparsities, self.active, event)
         self.state, report = self.trainer.update(self.state, prepared.method, event, counts, self.feed)
         if prepared.method.needs_gradient:
             self.ledger.dense_gradient(self.active)
@@ -80,16 +84,17 @@ def run(prepared: Prepared, root: Path, device: str = "cpu", progress: Progress 
     began = time.perf_counter()
     trainer = _trainer(prepared.backend, device)
     surroundings = environment.describe(prepared.backend, device)
-    current = _start(prepared, trainer)
+    ticket = tickets.read(prepared, root)
+    current = _start(prepared, trainer, ticket)
     metrics = _loop(current, progress)
     documents = {
         "config": prepared.identity,
         "environment": surroundings,
         "layers": {"layers": layer_table(prepared.task.layers, current.active)},
-        "result": result(prepared, metrics, current.ledger, current.active, current.journal, began),
+        "result": result(prepared, metrics, current.ledger, current.active, current.journal, began, ticket),
     }
     weights, masks = trainer.weights(current.state), trainer.masks(current.state)
-    return records.write(root, prepared.id, documents, current.journal.events, weights, masks)
+    return records.write(root, prepared.id, documents, current.journal.events, weights, masks, current.rewind)
 
 
 @cache
@@ -98,27 +103,29 @@ def _trainer(backend: Backend, device: str) -> SparseTrainer[Any]:
     return backend.trainer(device)
 
 
-def _start(prepared: Prepared, trainer: SparseTrainer[Any]) -> Run:
+def _start(prepared: Prepared, trainer: SparseTrainer[Any], ticket: Beginning | None) -> Run:
     task, method, seed = prepared.task, prepared.method, prepared.config.seed
     if reason := trainer.supports(task, method):
         raise UserError(f"backend {prepared.backend.name!r} cannot run {method.name!r} here: {reason}")
-    weights = initial_weights(task.model, task.input, seed)
-    masks = first_masks(method, task.layers, prepared.sparsities, weights, seed)
+    first = ticket or fresh(prepared)
+    weights, masks = first.weights, first.masks
     active = {layer.name: layer.size for layer in task.layers}
     active |= {name: int(mask.sum()) for name, mask in masks.items()}
-    state = trainer.init(task, weights, masks)
-    return Run(prepared, trainer, state, task.feed(seed), Ledger(task.layers, task.recipe.batch_size), active)
+    state, account = trainer.init(task, weights, masks), Ledger(task.layers, task.recipe.batch_size)
+    return Run(prepared, trainer, state, task.feed(seed), account, active, first.sparsities, first.start)
 
 
 def _loop(current: Run, progress: Progress) -> Metrics:
     """All legs of the run; returns the last evaluation, which is that of the last iteration."""
-    steps = current.prepared.task.steps
+    steps, rewind = current.prepared.task.steps, current.prepared.config.rewind
     metrics = Metrics(math.nan, math.nan)  # every timeline ends with an evaluation
-    for leg in timeline(steps, current.prepared.method.events(steps)):
+    for leg in timeline(steps, current.prepared.method.events(steps), current.start, [rewind] if rewind else []):
         if leg.start < leg.stop:
             current.train(leg.start, leg.stop)
         if leg.event:
             current.update(leg.event)
+        if leg.done == rewind:
+            current.rewind = current.trainer.weights(current.state)
         if leg.evaluated:
             metrics = current.evaluate(leg.done)
         progress(leg.done, steps)

@@ -23,10 +23,22 @@ def constant(start: float, progress: float) -> float:  # the signature all sched
     return start
 
 
+def linear(start: float, progress: float) -> float:
+    """start · (1 − progress). Source: Evci et al., 2020, appendix: inverse power with k = 1."""
+    return start * (1 - progress)
+
+
+def inverse_power(start: float, progress: float) -> float:
+    """start · (1 − progress)³. Source: Evci et al., 2020, appendix: inverse power with k = 3."""
+    return start * (1 - progress) ** 3
+
+
 def cubic(progress: float) -> float:
     """Share of the final sparsity reached by gradual pruning, 1 − (1 − u)³. Source: Zhu and Gupta, 2017, eq. 1."""
     return 1 - (1 - progress) ** 3
 
 
-ANNEALS: Mapping[str, Anneal] = MappingProxyType({"cosine": cosine, "constant": constant})
+ANNEALS: Mapping[str, Anneal] = MappingProxyType(
+    {"cosine": cosine, "constant": constant, "linear": linear, "inverse-power": inverse_power}
+)
 RATES: Mapping[str, Anneal] = MappingProxyType({"cosine": cosine, "constant": constant})

@@ -9,10 +9,18 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import BeforeValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from sparsebench import mistakes, plugins
-from sparsebench.config import Recipe, RunConfig, Updates
+from sparsebench.asked import PENDING, Asked, Search, asked, controls, from_ticket
+from sparsebench.config import Positive, Recipe, RunConfig, Share, Ticket, Updates
 from sparsebench.errors import UserError, unknown
 from sparsebench.mistakes import BackendName, DatasetName, MethodName, ModelName
 from sparsebench.settings import Settings, checked
@@ -39,9 +47,45 @@ def _counted(seeds: Any) -> Any:
 
 Several = Annotated[tuple[T, ...], WrapValidator(_unique), Field(min_length=1)]
 Sparsity = Annotated[float, Field(ge=0, lt=1)]
+BASE = "base"
 Distribution = Literal["uniform", "er", "erk"]
+Anneal = Literal["cosine", "constant", "linear", "inverse-power"]
+GrownValue = Literal["zero", "random"]
 Multiplier = Annotated[float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class Variant(Settings):
+    """What differs from the suite's task and recipe; what is not given is theirs."""
+
+    model: Annotated[ModelName | None, Field(description="model name; see `sparsebench list models`")] = None
+    dataset: Annotated[DatasetName | None, Field(description="data set; see `sparsebench list datasets`")] = None
+    recipe: Annotated[dict[str, Any], Field(description="settings of the recipe")] = Field(
+        default_factory=dict[str, Any]
+    )
+
+
+class TicketFrom(Settings):
+    """The run that cells take their mask from: as they are in all else, but of this method and variant."""
+
+    method: Annotated[MethodName, Field(description="method that found the mask")] = "lottery"
+    variant: Annotated[str | None, Field(description="variant it was found in; none: the cell's own")] = None
+    weights: Annotated[Literal["rewound", "redrawn"], Field(description="its first weights, or a new draw")] = "rewound"
+    mask: Annotated[Literal["kept", "shuffled"], Field(description="as found, or shuffled within layers")] = "kept"
+
+
+class UpdateAxes(Settings):
+    """Settings of the mask updates to cross; none given: the method's own."""
+
+    delta_t: Annotated[tuple[Positive, ...], Field(description="ΔT")] = ()
+    alpha: Annotated[tuple[Share, ...], Field(description="drop fractions of the first update")] = ()
+    anneal: Annotated[tuple[Anneal, ...], Field(description="drop fraction over the run")] = ()
+    grown_value: Annotated[tuple[GrownValue, ...], Field(description="what grown connections start at")] = ()
+
+    def choices(self) -> list[dict[str, Any]]:
+        """Every combination of what is given."""
+        given = {name: values for name, values in self.model_dump().items() if values}
+        return [dict(zip(given, values, strict=True)) for values in product(*given.values())]
 
 
 class TaskTable(Settings):
@@ -66,10 +110,19 @@ class Grid(Settings):
     seeds: Annotated[
         Several[Seed], BeforeValidator(_counted), Field(description="how many seeds, or a list of them")
     ] = (0, 1, 2)
+    updates: Annotated[UpdateAxes, Field(description="settings of mask updates to cross")] = UpdateAxes()
+    variants: Annotated[Several[str], Field(description="names of variants; base: the suite's own task and recipe")] = (
+        BASE,
+    )
+    tickets: Annotated[tuple[TicketFrom, ...], Field(description="runs to take the mask from")] = ()
 
 
 class Suite(Settings):
-    """A suite file. `method.NAME` overrides `updates` for one method."""
+    """A suite file. `method.NAME` overrides `updates` for one method; `also` are further grids.
+
+    `variant.NAME` is another task or recipe for grids to name. With `controls`, every sparse cell brings a dense
+    network of its size, a static mask, and its own final mask shuffled.
+    """
 
     title: Annotated[str, Field(min_length=1, description="one line that says what the suite compares")]
     task: TaskTable
@@ -77,6 +130,28 @@ class Suite(Settings):
     updates: Updates = Updates()
     method: dict[MethodName, Updates] = Field(default_factory=dict[str, Updates])
     grid: Grid
+    also: tuple[Grid, ...] = ()
+    variant: dict[str, Variant] = Field(default_factory=dict[str, Variant])
+    search: Search = Search()
+    controls: Annotated[bool, Field(description="add controls to every sparse cell")] = False
+
+    @property
+    def grids(self) -> tuple[Grid, ...]:
+        """All of them."""
+        return (self.grid, *self.also)
+
+    @model_validator(mode="after")
+    def _known_variants(self) -> Suite:
+        for name in [name for grid in self.grids for name in _named(grid)]:
+            if name != BASE and name not in self.variant:
+                raise ValueError(str(unknown("variant", name, (BASE, *self.variant))))
+        return self
+
+    @model_validator(mode="after")
+    def _sound_variants(self) -> Suite:
+        for name in self.variant:
+            _settings(self, name)
+        return self
 
     def updates_of(self, method: str) -> Updates:
         """The common settings of the update clock with this method's own on top."""
@@ -84,24 +159,58 @@ class Suite(Settings):
         return self.updates.model_copy(update=own.model_dump(exclude_unset=True))
 
 
-def configs(suite: Suite) -> list[RunConfig]:
-    """Every run of a suite, seeds of a cell next to each other."""
-    return [config for method in suite.grid.methods for config in _method_configs(suite, method)]
+def runs(suite: Suite) -> list[Asked]:
+    """Every run of a suite, seeds of a cell next to each other, each once."""
+    plain = [run for grid in suite.grids for method in grid.methods for run in _method_runs(suite, grid, method)]
+    return list(dict.fromkeys([*plain, *(other for run in plain if suite.controls for other in controls(run))]))
 
 
-def _method_configs(suite: Suite, method: str) -> Iterator[RunConfig]:
-    grid, updates = suite.grid, suite.updates_of(method)
-    axes = (_shares(grid, method), grid.multipliers, grid.backends, grid.seeds)
-    for (sparsity, distribution), multiplier, backend, seed in product(*axes):
-        yield RunConfig(
-            model=suite.task.model, dataset=suite.task.dataset, method=method, backend=backend, seed=seed,
+def _method_runs(suite: Suite, grid: Grid, method: str) -> Iterator[Asked]:
+    updates = suite.updates_of(method)
+    axes = (_shares(grid, method), grid.variants, _choices(grid, method), grid.multipliers, grid.backends, grid.seeds)
+    for (sparsity, distribution), variant, choice, multiplier, backend, seed in product(*axes):
+        config = RunConfig(
+            **_settings(suite, variant), method=method, backend=backend, seed=seed,
             sparsity=sparsity, distribution=distribution, multiplier=multiplier,
-            recipe=suite.recipe, updates=updates,
+            updates=updates.model_copy(update=choice),
         )  # fmt: skip
+        yield from _with_tickets(suite, grid, config, variant)
+
+
+def _with_tickets(suite: Suite, grid: Grid, config: RunConfig, variant: str) -> Iterator[Asked]:
+    """The run itself, or one from each ticket of the grid; a source is trained at 1x."""
+    if not grid.tickets:
+        yield asked(config, suite.search)
+    for ticket in grid.tickets:
+        found = {"method": ticket.method, "multiplier": 1.0, "updates": suite.updates_of(ticket.method)}
+        settings = _settings(suite, ticket.variant or variant)
+        source = asked(RunConfig.model_validate(config.model_dump() | found | settings), suite.search)
+        yield from_ticket(config, source, Ticket(source=PENDING, weights=ticket.weights, mask=ticket.mask))
+
+
+def _settings(suite: Suite, name: str) -> dict[str, Any]:
+    """Model, data set and recipe of a variant."""
+    variant = Variant() if name == BASE else suite.variant[name]
+    lengths = {"steps", "epochs"}
+    recipe = suite.recipe.model_dump(exclude=lengths if lengths & set(variant.recipe) else set())
+    return {
+        "model": variant.model or suite.task.model,
+        "dataset": variant.dataset or suite.task.dataset,
+        "recipe": Recipe.model_validate({**recipe, **variant.recipe}),
+    }
+
+
+def _named(grid: Grid) -> list[str]:
+    return [*grid.variants, *(ticket.variant for ticket in grid.tickets if ticket.variant)]
+
+
+def _choices(grid: Grid, method: str) -> list[dict[str, Any]]:
+    """Settings of updates that mean something to the method."""
+    return grid.updates.choices() if plugins.load("methods", method).updates else [{}]
 
 
 def _shares(grid: Grid, method: str) -> list[tuple[float, Distribution]]:
-    if plugins.load("methods", method).dense:
+    if not plugins.load("methods", method).has_sparsity:
         return [(0.0, "erk")]
     return list(product(grid.sparsities, grid.distributions))
 

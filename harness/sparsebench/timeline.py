@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sparsebench.method import Event
@@ -27,12 +27,12 @@ class Leg:
     evaluated: bool
 
 
-def timeline(steps: int, events: Sequence[Event]) -> Iterator[Leg]:
-    """Every iteration of a run once, in order, in legs that end at events, evaluations and reports."""
-    due = {event.iteration: event for event in events}
+def timeline(steps: int, events: Sequence[Event], start: int = 0, stops: Iterable[int] = ()) -> Iterator[Leg]:
+    """Every iteration from `start` once, in order, in legs that end at events, evaluations, reports and `stops`."""
+    due = {event.iteration: event for event in events if event.iteration >= start}
     evaluations, stride = marks(steps), max(1, steps // REPORTS)
-    start = 0
-    for done in sorted(evaluations | {*range(stride, steps, stride), steps} | {i + 1 for i in due}):
+    ends = evaluations | {*range(stride, steps, stride), steps, *stops} | {i + 1 for i in due}
+    for done in sorted(end for end in ends if end > start):
         event = due.get(done - 1)
         yield Leg(start, done - bool(event and event.replaces_step), event, done, done in evaluations)
         start = done

@@ -7,7 +7,7 @@ that was handed to `train` or `update` must not be used again: buffers may have 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
@@ -27,22 +27,28 @@ State = TypeVar("State")
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What is trained: a model on a data set with a recipe, for `steps` iterations."""
+    """What is trained: a model, `width` times as wide, on a data set with a recipe, for `steps` iterations."""
 
     model: Model
     dataset: Dataset
     recipe: Recipe
     steps: int
+    width: float = 1.0
 
     @property
     def input(self) -> Input:
         """What the model is built for."""
-        return Input(self.dataset.shape, self.dataset.classes)
+        return Input(self.dataset.shape, self.dataset.classes, self.width)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The model's prunable tensors, in forward order."""
         return self.model.layers(self.input)
+
+    @property
+    def full_width(self) -> tuple[Layer, ...]:
+        """The layers at width 1, which costs are relative to."""
+        return self.model.layers(replace(self.input, width=1.0))
 
     def feed(self, seed: int) -> Feed:
         """The order in which this seed visits the training set."""

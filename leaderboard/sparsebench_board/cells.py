@@ -6,14 +6,13 @@ differs among cells that a reader would otherwise take to be alike: its scope.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sparsebench.config import RunConfig
+from sparsebench.identity import cell as cell_of
 from sparsebench.records import Record
 
 Scope = tuple[str | float, ...]
@@ -50,15 +49,8 @@ def cells(records: Iterable[Record]) -> list[Cell]:
     """Every cell of some records; of two records with the same settings and seed the first counts."""
     found: defaultdict[str, dict[int, Record]] = defaultdict(dict)
     for record in records:
-        found[_key(record)].setdefault(record.config.seed, record)
+        found[cell_of(record.config, record.identity)].setdefault(record.config.seed, record)
     return [Cell(key, tuple(seeds[seed] for seed in sorted(seeds))) for key, seeds in found.items()]
-
-
-def _key(record: Record) -> str:
-    """A hash over the settings without the seed, the data and the numerics versions."""
-    shared = {name: record.identity.get(name) for name in ("schema", "data", "numerics")}
-    shared["config"] = record.config.model_dump(mode="json", exclude={"seed"})
-    return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def nominal_recipe(config: RunConfig) -> dict[str, Any]:
@@ -91,4 +83,19 @@ def _facts(cell: Cell) -> list[Fact]:
         *(Fact(name, value, method) for name, value in config.updates.model_dump(mode="json").items()),
         *(Fact(f"{name}_numerics", versions.get(name), scope) for name, scope in numerics.items()),
         *([] if config.sparsity else [Fact("distribution", config.distribution, alike)]),
+        Fact("ticket", _ticket(cell), method),
+        Fact("rewind", config.rewind, method),
     ]
+
+
+def _ticket(cell: Cell) -> str:
+    """Where a cell's mask and weights come from, in a few words; a search at home for its own sparsity says nothing."""
+    config, source = cell.config, cell.records[0].identity.get("ticket")
+    if config.ticket is None or not source:
+        return ""
+    words = [source["method"], *(["shuffled"] if config.ticket.mask == "shuffled" else [])]
+    words += ["redrawn"] if config.ticket.weights == "redrawn" else []
+    words += [f"of {source['dataset']}"] if source["dataset"] != config.dataset else []
+    words += [f"by {source['optimizer']}"] if source["optimizer"] != config.recipe.optimizer else []
+    home = config.method.startswith("lottery") and len(words) == 1
+    return "" if home else " ".join(words)

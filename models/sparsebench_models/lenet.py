@@ -17,7 +17,8 @@ ROLES: tuple[Role, ...] = ("stem", "body", "classifier")
 
 def layers(input: Input) -> tuple[Layer, ...]:
     """fc1, fc2 and fc3, all prunable, the classifier included."""
-    sizes = (math.prod(input.shape), *WIDTHS, input.classes)
+    hidden = (max(1, int(units * input.width)) for units in WIDTHS)
+    sizes = (math.prod(input.shape), *hidden, input.classes)
     return tuple(linear(f"fc{i + 1}", sizes[i], sizes[i + 1], role) for i, role in enumerate(ROLES))
 
 

@@ -28,6 +28,6 @@ def leaderboard(
     if suite is None:
         found = store.read_all(records)
     else:
-        entries = prepare_all(suites.configs(suites.load(suite)), data)
-        found = board.read(records, [entry.id for entry in entries])
+        entries = prepare_all(suites.runs(suites.load(suite)), data, records)
+        found = board.read(records, [entry.id for entry in entries if entry.listed])
     say(board.table(found, format, against))

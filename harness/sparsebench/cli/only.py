@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sparsebench.asked import Asked
 from sparsebench.config import RunConfig
 from sparsebench.errors import UserError, unknown
 
-AXES = ("method", "sparsity", "distribution", "multiplier", "backend", "seed")
+AXES = ("dataset", "method", "sparsity", "distribution", "multiplier", "backend", "seed")
 
 
-def only(runs: Sequence[RunConfig], wanted: str) -> list[RunConfig]:
+def only(runs: Sequence[Asked], wanted: str) -> list[Asked]:
     """The runs that match `wanted`; an axis given twice allows both values.
 
     Raises:
@@ -24,11 +25,11 @@ def only(runs: Sequence[RunConfig], wanted: str) -> list[RunConfig]:
         if axis not in AXES:
             raise unknown("axis in --only", axis, AXES)
         chosen.setdefault(axis, set()).add(_checked(runs, axis, value))
-    return [run for run in runs if all(_text(run, axis) in values for axis, values in chosen.items())]
+    return [run for run in runs if all(_text(run.config, axis) in values for axis, values in chosen.items())]
 
 
-def _checked(runs: Sequence[RunConfig], axis: str, value: str) -> str:
-    allowed = {_text(run, axis) for run in runs}
+def _checked(runs: Sequence[Asked], axis: str, value: str) -> str:
+    allowed = {_text(run.config, axis) for run in runs}
     if value not in allowed:
         raise unknown(f"{axis} in --only", value, allowed)
     return value

@@ -45,9 +45,9 @@ def run(
     """
     check_data(data)
     check_writable(records)
-    configs = suite.configs(suite.load(name))
-    entries = prepare_all(configs if only is None else matching(configs, only), data, records, device)
-    ids = [entry.id for entry in entries]
+    asked = suite.runs(suite.load(name))
+    entries = prepare_all(asked if only is None else matching(asked, only), data, records, device)
+    ids = [entry.id for entry in entries if entry.listed]
     board.read(records, ids)  # what is damaged is refused before the rest is trained
     missing = [entry for entry in entries if not recorded(records, entry.id)]
     work = partial(train_one, data=data, records=records, device=device)
@@ -69,7 +69,7 @@ def _train(
     records.mkdir(parents=True, exist_ok=True)
     done = {entry.id for entry in entries} - {entry.id for entry in missing}
     items = [Item(entry.id, entry.label, entry.prepared.task.steps, entry.id in done) for entry in entries]
-    jobs = [pool.Job(entry.id, entry.asked.backend, entry.asked) for entry in missing]
+    jobs = [pool.Job(entry.id, entry.asked.backend, entry.asked, entry.after) for entry in missing]
     say(f"{len(missing)} of {len(entries)} runs to do, {min(workers, len(jobs))} at a time")
     failures: dict[str, Failed] = {}
     try:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from sparsebench import plugins
 from sparsebench.aside import sweep
+from sparsebench.asked import Search, asked
 from sparsebench.cli import board
 from sparsebench.cli.live import shown
 from sparsebench.cli.options import RUNS, Data, Device, MLflow, Records, check_data, check_writable
@@ -30,8 +31,10 @@ GROUPS = (
     Group("Run", sort_key=1),
     Group(f"Recipe ({STEPS} steps unless steps or epochs are given)", sort_key=2),
     Group("Mask updates (default: the method's own)", sort_key=3),
-    Group("Where", sort_key=4),
+    Group("Where", sort_key=5),
+    Group("Rounds of a search for lottery tickets", sort_key=4),
 )
+SEARCH = Search()
 
 
 def _installed(group: plugins.Group) -> str:
@@ -66,6 +69,7 @@ DEFAULTS = Settings()
 def train(
     *,
     settings: Annotated[Settings, Parameter(name="*", group=GROUPS[0])] = DEFAULTS,
+    search: Annotated[Search, Parameter(group=GROUPS[4])] = SEARCH,
     records: Annotated[Records, Parameter(group=GROUPS[3])] = RUNS,
     data: Annotated[Data, Parameter(group=GROUPS[3])] = None,
     device: Annotated[Device, Parameter(group=GROUPS[3])] = "cpu",
@@ -75,9 +79,11 @@ def train(
     check_data(data)
     check_writable(records)
     config = RunConfig.model_validate(settings.model_dump())
-    (entry,) = prepare_all([config], data, records, device)
+    *rounds, entry = prepare_all([asked(config, search)], data, records, device)
     for name in ignored(entry):
         warn(f"--{name} means nothing to {config.method} with {config.recipe.optimizer}: it is left out of the run")
+    for before in rounds:
+        _train(before, records, data, device)
     if recorded(records, entry.id):
         say("recorded before:")
     else:
@@ -91,10 +97,10 @@ def train(
 
 def ignored(entry: Entry) -> list[str]:
     """Settings that were given and that neither the method nor the optimizer reads."""
-    asked, resolved = entry.asked, entry.prepared.config
-    updates = [name for name, value in asked.updates if value is not None and getattr(resolved.updates, name) is None]
+    given, resolved = entry.asked, entry.prepared.config
+    updates = [name for name, value in given.updates if value is not None and getattr(resolved.updates, name) is None]
     recipe = [
-        name for name in ("momentum", "nesterov") if getattr(asked.recipe, name) != getattr(resolved.recipe, name)
+        name for name in ("momentum", "nesterov") if getattr(given.recipe, name) != getattr(resolved.recipe, name)
     ]
     return [
         f"{table}.{name.replace('_', '-')}"
@@ -104,6 +110,8 @@ def ignored(entry: Entry) -> list[str]:
 
 
 def _train(entry: Entry, records: Path, data: Path | None, device: str) -> None:
+    if recorded(records, entry.id):
+        return
     sweep(records)
     share_politely()
     item = Item(entry.id, entry.label, entry.prepared.task.steps)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from sparsebench.method import LAWS, Clock, Event, Law
+from sparsebench.method import LAWS, Clock, Event, Law, all_layers
 from sparsebench.methods.static import static
 from sparsebench.schedules import cubic
 
@@ -25,6 +25,13 @@ pruning = replace(
     when=when,
     begin=0.3125,
     end=0.78125,
-    unread=frozenset({"alpha", "anneal"}),
+    unread=frozenset({"alpha", "anneal", "grown_value"}),
     claims=LAWS | {Law.MONOTONE},
+)
+
+pruning_global = replace(
+    pruning,
+    name="pruning-global",
+    summary="starts dense, prunes the smallest |w| of all layers together along a cubic schedule",
+    rank=all_layers,
 )

@@ -1,0 +1,74 @@
+"""Runs as they are asked for, before anything is resolved: settings, and the run that a ticket is to come from.
+
+A lottery ticket is searched for in rounds, each a run that starts from the one before; asking for the ticket asks for
+its rounds. Rounds do not depend on the sparsity in the end, so that one search serves several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from sparsebench import plugins
+from sparsebench.config import RunConfig, Ticket, Updates
+from sparsebench.settings import Settings
+
+PENDING = "pending"
+"""Stands for the id of a source that has none yet."""
+
+
+class Search(Settings):
+    """How lottery tickets are searched for. Source: Frankle and Carbin, ICLR 2019; Frankle et al., ICML 2020."""
+
+    remove: Annotated[
+        float, Field(gt=0, lt=1, description="share of the remaining connections that a round removes")
+    ] = 0.2
+    rewind: Annotated[int, Field(ge=0, description="step whose weights every round starts from")] = 0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A run, and the one whose mask it starts from; its ticket then says `PENDING` for a source."""
+
+    config: RunConfig
+    source: Asked | None = None
+
+
+def asked(config: RunConfig, search: Search) -> Asked:
+    """A run as it is, or after the rounds that its method needs."""
+    method = plugins.load("methods", config.method)
+    if not method.from_ticket or config.ticket is not None:
+        return Asked(config)
+    dense = {"method": "dense", "sparsity": 0.0, "updates": Updates(), "rewind": search.rewind}
+    last = Asked(config.model_copy(update=dense))
+    for sparsity in levels(search.remove, config.sparsity):
+        last = from_ticket(config.model_copy(update={"sparsity": sparsity}), last, Ticket(source=PENDING))
+    return last
+
+
+def levels(remove: float, sparsity: float) -> Iterator[float]:
+    """1 − (1 − remove)^r for r = 1, 2 … while it is below the sparsity, which comes last."""
+    round, reached = 1, remove
+    while reached < sparsity:
+        yield reached
+        round += 1
+        reached = 1 - (1 - remove) ** round
+    yield sparsity
+
+
+def from_ticket(config: RunConfig, source: Asked, ticket: Ticket) -> Asked:
+    """A run that starts from the mask of another."""
+    return Asked(config.model_copy(update={"ticket": ticket}), source)
+
+
+def controls(run: Asked) -> Sequence[Asked]:
+    """What a sparse run must beat: a dense network of its size, a random mask, and its own mask shuffled."""
+    plain = run.config.model_copy(update={"ticket": None, "updates": Updates()})
+    method = plugins.load("methods", plain.method)
+    if method.dense or method.name == "static":
+        return ()
+    others = [Asked(plain.model_copy(update={"method": name})) for name in ("small-dense", "static")]
+    return (*others, from_ticket(others[1].config, run, Ticket(source=PENDING, mask="shuffled")))

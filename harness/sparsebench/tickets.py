@@ -1,0 +1,112 @@
+"""Where a run begins: weights and masks of its own, or a ticket, the mask of another run and what it was rewound to.
+
+A ticket as dense as this run is taken as it is; a denser one is pruned to this run's plan by the magnitude of the
+weights its run ended with. A round of a lottery-ticket search is such a run, whose source is the round before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from sparsebench import noise, plugins, records
+from sparsebench.distributions import active
+from sparsebench.layers import Layer
+from sparsebench.masks import Masks, Weights, first_masks, host_noise, keep
+from sparsebench.method import Signals, magnitude
+from sparsebench.models import Input, initial_weights
+from sparsebench.prepare import Prepared
+from sparsebench.records import Record
+from sparsebench.selection import top
+from sparsebench.sources import fit
+
+REDRAWN = 1
+"""Which draw of initial weights a ticket gets that is not rewound: another than any run starts from by itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class Beginning:
+    """A run's first state: iterations before `start` are the source's; `flops` is what it and its search have cost."""
+
+    weights: Weights
+    masks: Masks
+    sparsities: Mapping[str, float]
+    start: int = 0
+    flops: int = 0
+
+
+def fresh(prepared: Prepared) -> Beginning:
+    """Initial weights and masks of the run's own."""
+    task, seed = prepared.task, prepared.config.seed
+    weights = initial_weights(task.model, task.input, seed)
+    masks = first_masks(prepared.method, task.layers, prepared.sparsities, weights, seed)
+    return Beginning(weights, masks, prepared.sparsities)
+
+
+def read(prepared: Prepared, root: Path) -> Beginning | None:
+    """The beginning that the run's ticket gives it; None: it has none.
+
+    Raises:
+        UserError: a record is missing or damaged, or the ticket does not fit.
+    """
+    ticket, task, seed = prepared.config.ticket, prepared.task, prepared.config.seed
+    if ticket is None:
+        return None
+    source = records.read(root / ticket.source)
+    origin = _origin(source, root)
+    start = origin.config.rewind if ticket.weights == "rewound" else 0
+    redrawn = ticket.weights == "redrawn"
+    weights = initial_weights(task.model, task.input, seed, REDRAWN) if redrawn else _rewound(origin, prepared)
+    masks = _pruned(prepared, source)
+    if ticket.mask == "shuffled":
+        masks = {layer.name: _shuffled(layer, masks[layer.name], seed) for layer in task.layers}
+    sparsities = {layer.name: holding(layer.size, int(masks[layer.name].sum())) for layer in task.layers}
+    return Beginning(weights, masks, sparsities, start, int(source.result["training_flops"]))
+
+
+def _origin(record: Record, root: Path) -> Record:
+    """The run that a chain of tickets began with."""
+    while record.config.ticket is not None:
+        record = records.read(root / record.config.ticket.source)
+    return record
+
+
+def _rewound(origin: Record, prepared: Prepared) -> Weights:
+    """What the origin started from, or was at the step that it kept."""
+    if origin.config.rewind:
+        return origin.rewind()
+    input = Input(prepared.task.dataset.shape, prepared.task.dataset.classes)
+    return initial_weights(plugins.load("models", origin.config.model), input, origin.config.seed)
+
+
+def _pruned(prepared: Prepared, source: Record) -> Masks:
+    """The source's mask, or as much of it as the plan allows, by the weights that the source ended with."""
+    layers, method = prepared.task.layers, prepared.method
+    found, weights = source.masks(), source.weights()
+    masks = {layer.name: found.get(layer.name, np.ones(layer.shape, np.bool_)) for layer in layers}
+    now = {name: int(mask.sum()) for name, mask in masks.items()}
+    planned = {layer.name: active(layer.size, prepared.sparsities[layer.name]) for layer in layers}
+    if sum(now.values()) == sum(planned.values()):
+        return masks
+    fit(layers, now, planned, method, source.id)
+    signals = [Signals(weights[f"{layer.name}.weight"], None, masks[layer.name], _silent) for layer in layers]
+    kept, _ = keep(np, replace(method, drop=magnitude), layers, signals, [planned[layer.name] for layer in layers])
+    return {layer.name: mask for layer, mask in zip(layers, kept, strict=True)}
+
+
+def _silent(purpose: str) -> object:
+    raise AssertionError(f"magnitude draws no noise, asked for {purpose!r}")
+
+
+def _shuffled(layer: Layer, mask: np.ndarray, seed: int) -> np.ndarray:
+    """As many entries, anywhere in the layer."""
+    drawn = host_noise(layer, noise.key(seed, 0, layer.name))("shuffle")
+    return top(np, drawn, int(mask.sum()), np.ones(layer.shape, np.bool_))
+
+
+def holding(size: int, count: int) -> float:
+    """A sparsity at which a layer has exactly `count` active entries: half an entry away from where ⌊s·N⌋ turns."""
+    return 0.0 if count == size else (size - count + 0.5) / size
