@@ -8,7 +8,7 @@ Source: Evci et al., Rigging the Lottery, ICML 2020, appendix H.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -17,12 +17,16 @@ from sparsebench.schedules import cubic
 
 @dataclass(frozen=True)
 class Step:
-    """A kind of step: `weight` is its share of all steps, `sparsity` the share of the planned sparsity in force."""
+    """A kind of step: `weight` is its share of all steps, `sparsity` the share of the planned sparsity in force.
+
+    `plan` is another plan than the network's, for rounds that are sparse to another degree.
+    """
 
     name: str
     weight: float
     sparsity: float = 1.0
     dense_gradient: bool = False
+    plan: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,9 +84,21 @@ def _reached(timing: Timing, i: int) -> float:
     return cubic(pruned / (timing.end - timing.begin))
 
 
+def lottery(timing: Timing) -> tuple[Step, ...]:
+    """The sum over rounds of 3 f(s_r): this is the last one; `rounds` are those before it."""
+    return (Step("last round", 1.0),)
+
+
+def rounds(plans: Sequence[Mapping[str, float]]) -> tuple[Step, ...]:
+    """Whole trainings at these plans, each weighed as much as the last."""
+    return tuple(Step(f"round {r}", 1.0, plan=plan) for r, plan in enumerate(plans))
+
+
 FORMULAS: Mapping[str, Formula] = MappingProxyType(
     {
-        "dense": dense, "small-dense": dense, "static": static, "snip": static, "set": static,
-        "snfs": snfs, "rigl": rigl, "pruning": pruning,
+        "dense": dense, "small-dense": dense, "small-dense-bits": dense, "static": static, "snip": static,
+        "snip-global": static, "set": static, "snfs": snfs, "snfs-redistributed": snfs, "rigl": rigl,
+        "pruning": pruning, "pruning-global": pruning, "lottery": lottery, "lottery-global": lottery,
     }
 )  # fmt: skip
+IN_ROUNDS = ("lottery", "lottery-global")

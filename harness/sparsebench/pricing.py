@@ -9,13 +9,14 @@ from typing import Any
 
 from sparsebench.conventions import CONVENTIONS
 from sparsebench.distributions import active
-from sparsebench.formulas import FORMULAS, Timing, dense
+from sparsebench.formulas import FORMULAS, Step, Timing, dense
 from sparsebench.layers import Layer
 from sparsebench.published import Account, Cost
 from sparsebench.widths import STORAGES, matching, scaled
 
 SMALL_DENSE = "small-dense"
-WITHOUT_MASKS = ("dense", SMALL_DENSE)
+SMALL_DENSE_BITS = "small-dense-bits"
+WITHOUT_MASKS = ("dense", SMALL_DENSE, SMALL_DENSE_BITS)
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Terms:
     """What a cost depends on beside the network and its plan.
 
     `width` scales every channel count (None: 1, or for small-dense the width that matches the sparse network's
-    `storage`); a wider network has the densities of the one at width 1, as in the paper's own accounts.
+    `storage`); a wider network has the densities of the one at width 1, as in the paper's own accounts. `rounds` are
+    whole trainings that come before the one the method's formula tells of.
     """
 
     method: str
@@ -33,6 +35,7 @@ class Terms:
     width: float | None = None
     storage: str = "parameters"
     timing: Timing = field(default_factory=Timing)
+    rounds: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Priced:
 def price(layers: Sequence[Layer], sparsities: Mapping[str, float], terms: Terms) -> Priced:
     """The account of a network at its plan."""
     zeros = dict.fromkeys(sparsities, 0.0)
-    convention, steps = CONVENTIONS[terms.convention], FORMULAS[terms.method](terms.timing)
+    convention, steps = CONVENTIONS[terms.convention], (*terms.rounds, *FORMULAS[terms.method](terms.timing))
     width = _width(layers, sparsities, terms)
     plan = zeros if terms.method in WITHOUT_MASKS else sparsities
     network = layers if width == 1 else scaled(layers, width)
@@ -72,7 +75,9 @@ def price(layers: Sequence[Layer], sparsities: Mapping[str, float], terms: Terms
 def _width(layers: Sequence[Layer], sparsities: Mapping[str, float], terms: Terms) -> float:
     if terms.width is not None:
         return terms.width
-    return matching(layers, sparsities, STORAGES[terms.storage]) if terms.method == SMALL_DENSE else 1.0
+    storage = "bits" if terms.method == SMALL_DENSE_BITS else terms.storage
+    narrowed = terms.method in (SMALL_DENSE, SMALL_DENSE_BITS)
+    return matching(layers, sparsities, STORAGES[storage]) if narrowed else 1.0
 
 
 # ---- as a document --------------------------------------------------------------------------------------------

@@ -56,7 +56,8 @@ class Account:
 
     def cost(self, layer: Layer, step: Step) -> Cost:
         """One layer in one step of that kind."""
-        forward = self.convention(layer, 1 - step.sparsity * self.sparsities[layer.name])
+        planned = self.sparsities if step.plan is None else step.plan
+        forward = self.convention(layer, 1 - step.sparsity * planned[layer.name])
         backward = forward if self.input_gradient or layer != self.layers[0] else 0.0
         return Cost(forward, backward, self.convention(layer, 1.0) if step.dense_gradient else forward)
 

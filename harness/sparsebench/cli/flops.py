@@ -10,12 +10,13 @@ from typing import Annotated, Any, Literal
 from cyclopts import Group, Parameter
 
 from sparsebench import pricing
+from sparsebench.asked import levels
 from sparsebench.cli.costs import show
 from sparsebench.cli.network import Format, Name, Network, Sharing, network, table
 from sparsebench.cli.output import say
 from sparsebench.cli.timing import Schedule, timing
 from sparsebench.errors import UserError, unknown
-from sparsebench.formulas import FORMULAS
+from sparsebench.formulas import FORMULAS, IN_ROUNDS, Step, rounds
 from sparsebench.pricing import SMALL_DENSE, Priced, Terms, known, price
 
 
@@ -25,6 +26,7 @@ class Accounting:
 
     method: Annotated[str, Parameter(help=f"one of {', '.join(FORMULAS)}")] = "dense"
     multiplier: Annotated[float, Parameter(help="training length × this")] = 1.0
+    remove: Annotated[float, Parameter(help="lottery: share of the remaining connections that a round removes")] = 0.2
     convention: Annotated[Literal["plain", "rigl-paper"], Parameter(help="how a layer's FLOPs are counted")] = "plain"
     input_gradient: Annotated[
         bool | None, Parameter(help="count the gradient with respect to the network's input; else as the model says")
@@ -57,7 +59,8 @@ def flops(
     """Print dense FLOPs, what the method takes of them, and what every layer costs."""
     _check(accounting)
     found = network(model, _sparsity(accounting.method, sparsity), sharing)
-    priced = price(found.layers, found.sparsities, _terms(accounting, schedule, found))
+    terms = replace(_terms(accounting, schedule, found), rounds=_rounds(accounting, found, model, sharing))
+    priced = price(found.layers, found.sparsities, terms)
     document = {
         **found.described(),
         **pricing.document(priced),
@@ -89,6 +92,18 @@ def _sparsity(method: str, sparsity: float | None) -> float:
     if sparsity is None:
         raise UserError(f"--sparsity: missing, method {method!r} needs one, in [0, 1)")
     return sparsity
+
+
+def _rounds(accounting: Accounting, found: Network, model: str, sharing: Sharing) -> tuple[Step, ...]:
+    """The rounds before the last of a search for lottery tickets, the dense one first, each at a plan of its own."""
+    if accounting.method not in IN_ROUNDS:
+        return ()
+    *before, _ = (0.0, *levels(accounting.remove, found.sparsity))
+    return rounds([network(model, sparsity, sharing).sparsities if sparsity else _dense(found) for sparsity in before])
+
+
+def _dense(found: Network) -> dict[str, float]:
+    return {layer.name: 0.0 for layer in found.layers}
 
 
 def _terms(accounting: Accounting, schedule: Schedule, found: Network) -> Terms:
