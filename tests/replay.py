@@ -3,7 +3,8 @@
 from fractions import Fraction
 
 KINDS = ("forward", "activation_gradient", "weight_gradient", "dense_weight_gradient")
-TAKES_DENSE_GRADIENT = {"rigl"}
+TAKES_DENSE_GRADIENT = {"rigl", "snip", "snip-global"}
+OBSERVES = {"snfs", "snfs-redistributed"}
 
 
 def executed_by_layer(record):
@@ -18,8 +19,10 @@ def _layer(layer, events, batch, method):
     account = dict.fromkeys(KINDS, 0)
     for event in events:
         if event["kind"] == "train":
-            for kind in KINDS[:3]:
-                account[kind] += cost * active * (event["stop"] - event["start"])
+            steps = event["stop"] - event["start"]
+            for kind in KINDS[:2] if method in OBSERVES else KINDS[:3]:
+                account[kind] += cost * active * steps
+            account["dense_weight_gradient"] += cost * layer["size"] * steps if method in OBSERVES else 0
         if event["kind"] == "update":
             if method in TAKES_DENSE_GRADIENT:
                 account["forward"] += cost * active

@@ -15,6 +15,7 @@ from sparsebench.methods.dense import dense
 from sparsebench.methods.pruning import pruning
 from sparsebench.methods.rigl import rigl
 from sparsebench.methods.set import set_
+from sparsebench.methods.snfs import snfs
 from sparsebench.methods.static import static
 from sparsebench.models import initial_weights
 from tasks import begin, bits, conv, gated, half, images, short, task, trainer_on, update, walk
@@ -35,7 +36,7 @@ def active(trainer, state):
 
 @settings(max_examples=15)
 @given(
-    method=st.sampled_from([static, set_, rigl, pruning]),
+    method=st.sampled_from([static, set_, rigl, pruning, snfs]),
     sparsity=st.sampled_from([0.0, 0.999]) | st.floats(0, 0.999),
     alpha=st.sampled_from([0.0, 0.3, 1.0]),
     seed=st.integers(0, 2**63 - 1),
@@ -50,7 +51,7 @@ def test_counts_are_exact_after_every_step(trainer, method, sparsity, alpha, see
     assert share == 1
 
 
-@pytest.mark.parametrize("method", [set_, rigl, pruning], ids=lambda method: method.name)
+@pytest.mark.parametrize("method", [set_, rigl, pruning, snfs], ids=lambda method: method.name)
 def test_counts_are_exact_in_convolutions(trainer, method):
     job = task(conv, 12)
     for event, _, state in walk(trainer, job, short(method), 0.9):
