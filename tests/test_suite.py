@@ -92,6 +92,75 @@ def test_seeds_of_a_cell_are_next_to_each_other():
     assert [run.seed for run in runs] == [0, 1, 0, 1]
 
 
+# ---- several grids, variants, tickets, controls ---------------------------------------------------------------
+
+STUDY = (
+    MINIMAL
+    + """
+[search]
+remove = 0.6
+[variant.mnist]
+dataset = "mnist"
+[variant.adam]
+recipe = { optimizer = "adam", learning_rate = 0.001 }
+"""
+)
+
+
+def test_further_grids_add_runs_and_repeat_none():
+    again = "[[also]]\nmethods = ['rigl', 'set']\nsparsities = [0.5]\nbackends = ['torch']\n"
+    assert [run.method for run in configs(parse(MINIMAL + again))] == ["rigl"] * 3 + ["set"] * 3
+
+
+def test_settings_of_updates_are_crossed_for_methods_that_update():
+    found = configs(changed(methods=["rigl", "static"], seeds=1, updates={"delta_t": [5, 10], "alpha": [0.1, 0.3]}))
+    assert [(run.method, run.updates.delta_t, run.updates.alpha) for run in found] == [
+        ("rigl", 5, 0.1), ("rigl", 5, 0.3), ("rigl", 10, 0.1), ("rigl", 10, 0.3), ("static", None, None),
+    ]  # fmt: skip
+
+
+def test_a_variant_is_another_task_or_recipe():
+    study = parse(STUDY.replace("[grid]", "[grid]\nvariants = ['base', 'mnist', 'adam']\nseeds = 1"))
+    found = [(run.dataset, run.recipe.optimizer, run.recipe.steps) for run in configs(study)]
+    assert found == [("digits", "sgd", 10), ("mnist", "sgd", 10), ("digits", "adam", 10)]
+
+
+def test_a_ticket_is_a_run_of_another_method_or_variant():
+    tickets = "[{}, { variant = 'mnist', weights = 'redrawn' }, { method = 'set', mask = 'shuffled' }]"
+    study = parse(STUDY.replace("[grid]", f"[grid]\nseeds = 1\nmultipliers = [2.0]\ntickets = {tickets}"))
+    home, away, other = suite.runs(study)
+    assert {run.config.multiplier for run in (home, away, other)} == {2.0}
+    sources = [run.source.config for run in (home, away, other)]
+    assert [(s.method, s.dataset, s.multiplier) for s in sources] == [
+        ("lottery", "digits", 1.0), ("lottery", "mnist", 1.0), ("set", "digits", 1.0),
+    ]  # fmt: skip
+    assert (away.config.ticket.weights, other.config.ticket.mask) == ("redrawn", "shuffled")
+    assert home.source.source.config.method == "dense"
+
+
+def test_controls_come_with_every_sparse_cell():
+    study = parse(
+        MINIMAL.replace('title = "t"', 'title = "t"\ncontrols = true').replace('["rigl"]', '["rigl", "dense"]')
+    )
+    told = [(run.config.method, run.source and run.source.config.method) for run in suite.runs(study)]
+    assert {name: told.count(name) for name in told} == {
+        ("rigl", None): 3, ("dense", None): 3, ("small-dense", None): 3, ("static", None): 3, ("static", "rigl"): 3,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (STUDY.replace("[grid]", "[grid]\nvariants = ['mnst']"), "unknown variant 'mnst'"),
+        (STUDY.replace("[grid]", "[grid]\ntickets = [{ variant = 'x' }]"), "unknown variant 'x'"),
+        (STUDY.replace("remove = 0.6", "remove = 1.0"), "search.remove"),
+        (STUDY.replace("learning_rate = 0.001", "learning_rte = 0.001"), "learning_rte"),
+    ],
+)
+def test_mistakes_in_a_study_are_told(text, told):
+    assert told in "\n".join(mistakes(text))
+
+
 # ---- mistakes -------------------------------------------------------------------------------------------------
 
 MANY = """

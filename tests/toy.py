@@ -14,7 +14,7 @@ from sparsebench.data.source import Dataset, Source, Split, standardising_table
 from sparsebench.errors import UserError
 from sparsebench.masks import Change, host_noise, rewire
 from sparsebench.method import Signals
-from sparsebench.trainer import Backend, Metrics, Report, Tally
+from sparsebench.trainer import Backend, FrameworkCount, Metrics, Report, Tally
 
 USER_ERROR, CRASH, KILLED, SLOW = 101, 102, 103, 104
 
@@ -57,6 +57,9 @@ class Toy:
 
     def supports(self, task, method):
         return None
+
+    def count(self, task):
+        return FrameworkCount("fingers", None)
 
     def init(self, task, weights, masks):
         return dict(weights), masks, task

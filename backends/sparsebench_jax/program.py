@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -42,6 +42,8 @@ class Program:
     gradient: Callable[..., tuple[jax.Array, Any, Parameters]]
     adopt: Callable[..., tuple[Parameters, Any]]
     evaluate: Callable[..., tuple[jax.Array, jax.Array]]
+    count: Callable[[], float | None]
+    """FLOPs of one sample's forward pass, as XLA counts them; None where it does not."""
 
 
 def compile(task: Task, optimizer: Optimizer) -> Program:
@@ -72,6 +74,12 @@ def compile(task: Task, optimizer: Optimizer) -> Program:
     def forward(parameters: Parameters, rest: Any, images: jax.Array) -> jax.Array:
         return module(parameters, rest, training=False)(images)
 
+    @cache
+    def count() -> float | None:
+        image = jax.ShapeDtypeStruct((1, *task.input.shape), jnp.float32)
+        found: Any = jax.jit(forward).lower(shapes, rest, image).cost_analysis()
+        return found.get("flops") if isinstance(found, Mapping) else None
+
     return Program(
         shapes, rest, optimizer, jax.jit(fresh),
         jax.jit(
@@ -80,7 +88,7 @@ def compile(task: Task, optimizer: Optimizer) -> Program:
         ),
         jax.jit(_gradient(jax.value_and_grad(loss, has_aux=True))),
         jax.jit(adopt, donate_argnums=(0, 1)),
-        jax.jit(_evaluate(forward)),
+        jax.jit(_evaluate(forward)), count,
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from sparsebench.errors import UserError
 from sparsebench.masks import Counts, Masks
 from sparsebench.method import Event, Method
 from sparsebench.models import Arrays
-from sparsebench.trainer import Metrics, Report, Tally, Task
+from sparsebench.trainer import FrameworkCount, Metrics, Report, Tally, Task
 from sparsebench_jax import layout, optimizers, rewiring
 from sparsebench_jax.optimizers import Parameters
 from sparsebench_jax.program import CHUNK, Program, compile
@@ -58,6 +58,10 @@ class JaxTrainer:
         program = self._program(task)
         prunable = [f"{layer.name}.weight" for layer in task.layers]
         return optimizers.refusal(program.optimizer.transformation, program.parameters, prunable)
+
+    def count(self, task: Task) -> FrameworkCount:
+        """What XLA's cost analysis counts in a forward pass: element-wise work too, and no padding taps."""
+        return FrameworkCount("XLA cost_analysis", self._program(task).count())
 
     def init(self, task: Task, weights: Arrays, masks: Masks) -> JaxState:
         """These weights in Flax's layout and the module's type, masked; all other state fresh."""

@@ -10,14 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.utils.flop_counter import FlopCounterMode
 
 from sparsebench.data.feed import Feed
 from sparsebench.data.source import Dataset, Split, normalised
 from sparsebench.errors import UserError
 from sparsebench.masks import Counts, Masks
 from sparsebench.method import Event, Method
-from sparsebench.models import Arrays, builder
-from sparsebench.trainer import Metrics, Report, Tally, Task
+from sparsebench.models import Arrays, Input, Model, builder
+from sparsebench.trainer import FrameworkCount, Metrics, Report, Tally, Task
 from sparsebench_torch import optimizers
 from sparsebench_torch.rewiring import update_masks
 from sparsebench_torch.state import TorchState, fill, load_weights, make, masks_to, observed, snapshot
@@ -32,6 +33,7 @@ class TorchTrainer:
         self.device = _device(device)
         self.optimizer = optimizer
         self._data: dict[str, dict[str, tuple[Tensor, Tensor]]] = {}
+        self._counts: dict[tuple[Model, Input], int] = {}
 
     def supports(self, task: Task, method: Method) -> str | None:
         """Every method runs here; one that updates masks needs an optimizer whose state is per element."""
@@ -42,6 +44,16 @@ class TorchTrainer:
         optimizers.take_empty_step(optimizer)
         prunable = {f"{layer.name}.weight" for layer in task.layers}
         return optimizers.refusal(optimizer, {n: p for n, p in module.named_parameters() if n in prunable})
+
+    def count(self, task: Task) -> FrameworkCount:
+        """What `torch.utils.flop_counter` counts in a forward pass: convolutions and matrix products."""
+        key = (task.model, task.input)
+        if key not in self._counts:
+            module = self._module(task).eval()
+            with FlopCounterMode(display=False) as counter, torch.no_grad():
+                module(torch.zeros(1, *task.input.shape, device=self.device))
+            self._counts[key] = counter.get_total_flops()
+        return FrameworkCount("torch.utils.flop_counter", self._counts[key])
 
     def init(self, task: Task, weights: Arrays, masks: Masks) -> TorchState:
         """A fresh module with these weights, masked."""

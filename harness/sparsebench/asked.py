@@ -6,6 +6,7 @@ its rounds. Rounds do not depend on the sparsity in the end, so that one search 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -50,13 +51,14 @@ def asked(config: RunConfig, search: Search) -> Asked:
 
 
 def levels(remove: float, sparsity: float) -> Iterator[float]:
-    """1 − (1 − remove)^r for r = 1, 2 … while it is below the sparsity, which comes last."""
-    round, reached = 1, remove
-    while reached < sparsity:
-        yield reached
-        round += 1
-        reached = 1 - (1 - remove) ** round
+    """1 − (1 − remove)^r for r = 1, 2 …, to six digits, while it is below the sparsity, which comes last."""
+    rounds = itertools.count(1)
+    yield from itertools.takewhile(lambda reached: reached < sparsity, (_after(remove, r) for r in rounds))
     yield sparsity
+
+
+def _after(remove: float, rounds: int) -> float:
+    return round(1 - (1 - remove) ** rounds, 6)
 
 
 def from_ticket(config: RunConfig, source: Asked, ticket: Ticket) -> Asked:

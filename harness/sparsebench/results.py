@@ -12,7 +12,7 @@ from sparsebench.journal import Journal
 from sparsebench.layers import Layer
 from sparsebench.prepare import Prepared
 from sparsebench.tickets import Beginning
-from sparsebench.trainer import Metrics
+from sparsebench.trainer import FrameworkCount, Metrics, Task
 
 BYTES_PER_WEIGHT = 4
 
@@ -69,6 +69,13 @@ def costs(prepared: Prepared, account: ledger.Ledger, active: Mapping[str, int],
         "executed": executed,
         "executed_by_layer": account.executed,
     }
+
+
+def counted(count: FrameworkCount, task: Task) -> dict[str, Any]:
+    """The framework's own count of a dense forward pass of one sample, beside the ledger's."""
+    ours = ledger.dense(task.layers)
+    ratio = None if count.forward is None or not ours else count.forward / ours
+    return {"tool": count.tool, "forward": count.forward, "ours": ours, "ratio": ratio}
 
 
 def sizes(layers: Sequence[Layer], active: Mapping[str, int], dense: bool) -> dict[str, int]:

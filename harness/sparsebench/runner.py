@@ -18,7 +18,7 @@ from sparsebench.ledger import Ledger
 from sparsebench.masks import Weights, budget
 from sparsebench.method import Event
 from sparsebench.prepare import Prepared
-from sparsebench.results import layer_table, result
+from sparsebench.results import counted, layer_table, result
 from sparsebench.tickets import Beginning, fresh
 from sparsebench.timeline import timeline
 from sparsebench.trainer import Backend, Metrics, SparseTrainer
@@ -91,7 +91,8 @@ def run(prepared: Prepared, root: Path, device: str = "cpu", progress: Progress 
         "config": prepared.identity,
         "environment": surroundings,
         "layers": {"layers": layer_table(prepared.task.layers, current.active)},
-        "result": result(prepared, metrics, current.ledger, current.active, current.journal, began, ticket),
+        "result": result(prepared, metrics, current.ledger, current.active, current.journal, began, ticket)
+        | {"framework_count": counted(trainer.count(prepared.task), prepared.task)},
     }
     weights, masks = trainer.weights(current.state), trainer.masks(current.state)
     return records.write(root, prepared.id, documents, current.journal.events, weights, masks, current.rewind)

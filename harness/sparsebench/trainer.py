@@ -83,6 +83,14 @@ class Metrics:
     loss: float
 
 
+@dataclass(frozen=True)
+class FrameworkCount:
+    """What the framework itself counts for a forward pass of one sample, every connection active; None: it has none."""
+
+    tool: str
+    forward: float | None
+
+
 class SparseTrainer(Protocol[State]):
     """Trains sparse networks in one framework on one device.
 
@@ -95,6 +103,10 @@ class SparseTrainer(Protocol[State]):
 
     def supports(self, task: Task, method: Method) -> str | None:
         """None, or the reason why this backend cannot run this method on this task."""
+        ...
+
+    def count(self, task: Task) -> FrameworkCount:
+        """FLOPs as the framework counts them, to set beside the ledger's."""
         ...
 
     def init(self, task: Task, weights: Arrays, masks: Masks) -> State:
