@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from sparsebench import environment, identity, records
-from sparsebench.config import Recipe, RunConfig, Updates
+from sparsebench.config import Recipe, RunConfig, Ticket, Updates
 from sparsebench.method import Method
 from sparsebench.prepare import prepare
 
@@ -38,13 +38,13 @@ def test_a_pinned_name():
 
 SCIENCE = {
     "model": "lenet", "dataset": "mnist", "method": "set", "backend": "jax", "sparsity": 0.98, "seed": 4,
-    "distribution": "uniform", "multiplier": 5.0,
+    "distribution": "uniform", "multiplier": 5.0, "rewind": 10, "ticket": Ticket(source="another"),
 }  # fmt: skip
 RECIPE = {
     "optimizer": "adam", "learning_rate": 0.2, "schedule": "constant", "momentum": 0.8, "nesterov": True,
     "weight_decay": 1e-4, "label_smoothing": 0.1, "batch_size": 64, "steps": 2000,
 }  # fmt: skip
-UPDATES = {"delta_t": 10, "alpha": 0.5, "begin": 0.1, "end": 0.5, "anneal": "constant"}
+UPDATES = {"delta_t": 10, "alpha": 0.5, "begin": 0.1, "end": 0.5, "anneal": "constant", "grown_value": "random"}
 
 OTHERS = [
     *(changed(**{name: value}) for name, value in SCIENCE.items()),

@@ -139,9 +139,7 @@ def test_a_ticket_is_a_run_of_another_method_or_variant():
 
 
 def test_controls_come_with_every_sparse_cell():
-    study = parse(
-        MINIMAL.replace('title = "t"', 'title = "t"\ncontrols = true').replace('["rigl"]', '["rigl", "dense"]')
-    )
+    study = parse("controls = true\n" + MINIMAL.replace('["rigl"]', '["rigl", "dense"]'))
     told = [(run.config.method, run.source and run.source.config.method) for run in suite.runs(study)]
     assert {name: told.count(name) for name in told} == {
         ("rigl", None): 3, ("dense", None): 3, ("small-dense", None): 3, ("static", None): 3, ("static", "rigl"): 3,
