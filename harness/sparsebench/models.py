@@ -66,6 +66,18 @@ class Model:
         return self.policy.get(distribution, STANDARD[distribution])
 
 
+@dataclass(frozen=True)
+class Family:
+    """Models by name under a common one: `timm/resnet18` is `member("resnet18")` of the family `timm`.
+
+    `member` raises a UserError for a name that it does not know.
+    """
+
+    name: str
+    summary: str
+    member: Callable[[str], Model]
+
+
 def builder(model: Model, backend: str) -> Callable[[Input], Any]:
     """The function that builds `model` in the framework of the backend of that name.
 

@@ -21,14 +21,18 @@ if TYPE_CHECKING:
     from sparsebench.models import Model
     from sparsebench.trainer import Backend
 
-Group = Literal["backends", "methods", "models", "datasets"]
+Group = Literal["backends", "methods", "models", "datasets", "families"]
 
-KINDS: dict[Group, str] = {"backends": "backend", "methods": "method", "models": "model", "datasets": "data set"}
+KINDS: dict[Group, str] = {
+    "backends": "backend", "methods": "method", "models": "model", "datasets": "data set",
+    "families": "family of models",
+}  # fmt: skip
 _TYPES: dict[Group, str] = {
     "backends": "sparsebench.trainer:Backend",
     "methods": "sparsebench.method:Method",
     "models": "sparsebench.models:Model",
     "datasets": "sparsebench.data.source:Source",
+    "families": "sparsebench.models:Family",
 }
 
 
@@ -46,13 +50,21 @@ def load(group: Literal["models"], name: str) -> Model: ...
 @overload
 def load(group: Literal["datasets"], name: str) -> Source: ...
 def load(group: Group, name: str) -> Backend | Method | Model | Source:
-    """The plugin of that name, checked.
+    """The plugin of that name, checked; a model may be a member of a family, `timm/resnet18`.
 
     Raises:
         UserError: no such name, two packages claim it, it cannot be imported, is of the wrong type, or a package
             that it needs is not installed.
     """
+    family, slash, member = name.partition("/")
+    if group == "models" and slash and name not in _entries(group):
+        return _member(family, member)
     return _load(group, name)
+
+
+@cache
+def _member(family: str, member: str) -> Model:
+    return _load("families", family).member(member)
 
 
 def survey(group: Group) -> Iterator[tuple[str, str | UserError]]:
