@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from sparsebench import environment, identity, records
-from sparsebench.config import Recipe, RunConfig, Ticket, Updates
+from sparsebench.config import Recipe, Roles, RunConfig, Ticket, Updates
 from sparsebench.method import Method
 from sparsebench.prepare import prepare
 
@@ -39,6 +39,7 @@ def test_a_pinned_name():
 SCIENCE = {
     "model": "lenet", "dataset": "mnist", "method": "set", "backend": "jax", "sparsity": 0.98, "seed": 4,
     "distribution": "uniform", "multiplier": 5.0, "rewind": 10, "ticket": Ticket(source="another"),
+    "policy": Roles(stem="dense"),
 }  # fmt: skip
 RECIPE = {
     "optimizer": "adam", "learning_rate": 0.2, "schedule": "constant", "momentum": 0.8, "nesterov": True,

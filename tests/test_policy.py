@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 
 import reference
 from sparsebench import policy
+from sparsebench.config import Recipe, Roles, RunConfig
 from sparsebench.distributions import DISTRIBUTIONS, RATIOS, Apart, active, er, erk, solve, uniform
 from sparsebench.errors import UserError
 from sparsebench.layers import Layer, conv, depthwise, linear
 from sparsebench.models import Input, Model
 from sparsebench.policy import EVERY_LAYER, STANDARD, Policy
+from sparsebench.prepare import prepare
 from sparsebench_models.lenet import lenet_300_100
 from sparsebench_models.mobilenet import mobilenetv1, mobilenetv1_big
 from sparsebench_models.resnet import resnet50
@@ -182,3 +184,15 @@ def test_where_every_layer_stands_apart_there_is_no_epsilon():
 
 def test_a_models_image_is_its_height_and_width():
     assert Input((3, 5, 7), 2).image == (5, 7)
+
+
+def test_a_run_may_choose_for_special_layers_and_records_it():
+    def prepared(**changes):
+        settings = {"model": "lenet-300-100", "dataset": "digits", "backend": "torch", "method": "static"}
+        return prepare(RunConfig(**settings, sparsity=0.9, recipe=Recipe(steps=1), **changes))
+
+    plain, chosen = prepared(), prepared(policy=Roles(classifier="dense"))
+    assert plain.identity["policy"] == {"stem": "sparse", "depthwise": "sparse", "classifier": "sparse"}
+    assert chosen.identity["policy"]["classifier"] == "dense"
+    assert plain.sparsities["fc3"] > 0 == chosen.sparsities["fc3"]
+    assert plain.id != chosen.id

@@ -78,6 +78,17 @@ class Ticket(Settings):
     ] = "kept"
 
 
+Choice = Literal["sparse", "dense", "within"]
+
+
+class Roles(Settings):
+    """What happens to special layers: in the budget, dense outside it, or dense within it; else as the model says."""
+
+    stem: Annotated[Choice | None, Field(description="the first layer")] = None
+    depthwise: Annotated[Choice | None, Field(description="depthwise convolutions")] = None
+    classifier: Annotated[Choice | None, Field(description="the last layer")] = None
+
+
 class RunConfig(Settings):
     """One run: a cell of the benchmark and a seed."""
 
@@ -95,5 +106,6 @@ class RunConfig(Settings):
     seed: Annotated[int, Field(ge=0, lt=2**63, description="initial weights, data order, masks")] = 0
     recipe: Recipe
     updates: Updates = Updates()
+    policy: Annotated[Roles, Field(description="what happens to special layers")] = Roles()
     ticket: Annotated[Ticket | None, Field(description="start from another run's mask")] = None
     rewind: Annotated[int, Field(ge=0, description="keep the weights of this step, for tickets to rewind to")] = 0

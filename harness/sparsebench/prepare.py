@@ -60,13 +60,14 @@ def prepare(config: RunConfig, data: Path | None = None, source: Source | None =
     misused = told(lambda: _check_use(config, method, steps))
     refuse([*unbuildable, *oversized, *unscheduled, *misused])
     task = Task(model, dataset, config.recipe, steps)
-    plan = policy.plan(task.layers, config.distribution, config.sparsity, model.policy_under(config.distribution))
+    roles = replace(model.policy_under(config.distribution), **config.policy.model_dump(exclude_none=True))
+    plan = policy.plan(task.layers, config.distribution, config.sparsity, roles)
     if method.narrowed:
         task = replace(task, width=matching(task.layers, plan, STORAGES[method.narrowed]))
         plan = {layer.name: 0.0 for layer in task.layers}
     if source:
         source.check(config, method, task.layers, plan)
-    document = _document(config, method, model, backend, dataset, source)
+    document = _document(config, method, model, backend, dataset, source) | {"policy": roles.choices()}
     return Prepared(config, document, task, method, backend, plan)
 
 

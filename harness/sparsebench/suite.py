@@ -20,7 +20,7 @@ from pydantic import (
 
 from sparsebench import mistakes, plugins
 from sparsebench.asked import PENDING, Asked, Search, asked, controls, from_ticket
-from sparsebench.config import Positive, Recipe, RunConfig, Share, Ticket, Updates
+from sparsebench.config import Positive, Recipe, Roles, RunConfig, Share, Ticket, Updates
 from sparsebench.errors import UserError, unknown
 from sparsebench.mistakes import BackendName, DatasetName, MethodName, ModelName
 from sparsebench.settings import Settings, checked
@@ -133,6 +133,7 @@ class Suite(Settings):
     also: tuple[Grid, ...] = ()
     variant: dict[str, Variant] = Field(default_factory=dict[str, Variant])
     search: Search = Search()
+    policy: Annotated[Roles, Field(description="what happens to special layers")] = Roles()
     controls: Annotated[bool, Field(description="add controls to every sparse cell")] = False
 
     @property
@@ -172,7 +173,7 @@ def _method_runs(suite: Suite, grid: Grid, method: str) -> Iterator[Asked]:
         config = RunConfig(
             **_settings(suite, variant), method=method, backend=backend, seed=seed,
             sparsity=sparsity, distribution=distribution, multiplier=multiplier,
-            updates=updates.model_copy(update=choice),
+            updates=updates.model_copy(update=choice), policy=suite.policy,
         )  # fmt: skip
         yield from _with_tickets(suite, grid, config, variant)
 
