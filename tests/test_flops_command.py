@@ -9,7 +9,7 @@ import pytest
 
 import reference
 from sparsebench.cli import main
-from sparsebench.formulas import FORMULAS
+from sparsebench.formulas import FORMULAS, IN_ROUNDS
 
 pytest_plugins = ("declared",)
 pytestmark = pytest.mark.usefixtures("declared_models")
@@ -53,7 +53,8 @@ def test_every_method_and_model_has_its_costs(document, declared_models, method,
         found = document("flops", model, "--method", method, "--sparsity", "0.9", "--distribution", distribution)
         assert (found["model"], found["method"], found["distribution"]) == (model, method, distribution)
         assert 0 < found["inference_ratio"] <= 1
-        assert 0 < found["training_ratio"] <= 1
+        assert 0 < found["training_ratio"]
+        assert (found["training_ratio"] <= 1) == (method not in IN_ROUNDS)
         assert found["inference_flops"] == pytest.approx(found["inference_ratio"] * found["dense_inference_flops"])
         rows = found["layers"]
         assert {"name", "shape", "density", "active", "macs"} <= set(rows[0])
@@ -61,6 +62,14 @@ def test_every_method_and_model_has_its_costs(document, declared_models, method,
         assert sum(2 * row["macs"] * row["density"] for row in rows) == pytest.approx(found["inference_flops"])
         training = sum(row[kind] for row in rows for kind in ("forward", "activation_gradient", "weight_gradient"))
         assert training == pytest.approx(found["training_flops_per_sample"])
+
+
+@pytest.mark.parametrize("model", ["lenet-300-100", "resnet50"])
+def test_a_lottery_ticket_costs_the_sum_of_its_rounds(document, model):
+    found = document("flops", model, "--method", "lottery", "--sparsity", "0.9", "--remove", "0.5")
+    rounds = [document("flops", model, "--method", "static", "--sparsity", str(s)) for s in (0.5, 0.75, 0.875, 0.9)]
+    assert found["training_ratio"] == pytest.approx(1 + sum(each["training_ratio"] for each in rounds))
+    assert found["inference_ratio"] == pytest.approx(rounds[-1]["inference_ratio"])
 
 
 def test_published_ratios_come_out(document):
