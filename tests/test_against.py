@@ -54,3 +54,9 @@ def test_the_board_shows_them():
 def test_an_unknown_method_is_told():
     with pytest.raises(UserError, match="unknown method in --against 'rig': did you mean 'rigl'"):
         compared(ROWS, "rig")
+
+
+def test_settings_of_a_methods_own_do_not_make_a_row_unlike():
+    tuned, other = replace(RIGL, settings={"delta_t": 50}), replace(STATIC, settings={"ticket": "lottery redrawn"})
+    assert compared([tuned, other, STATIC], "static")[0].difference == pytest.approx(0.02)
+    assert compared([tuned, other], "static")[0].baseline is None

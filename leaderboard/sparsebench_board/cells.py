@@ -16,6 +16,8 @@ from sparsebench.identity import cell as cell_of
 from sparsebench.records import Record
 
 Scope = tuple[str | float, ...]
+NOTHING = ""
+"""A fact that a cell has nothing to say of."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def settings(cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
     for fact in (fact for cell in cells for fact in _facts(cell)):
         values[fact.name, fact.scope].add(repr(fact.value))
     return {
-        cell.id: {fact.name: fact.value for fact in _facts(cell) if len(values[fact.name, fact.scope]) > 1}
+        cell.id: {f.name: f.value for f in _facts(cell) if f.value != NOTHING and len(values[f.name, f.scope]) > 1}
         for cell in cells
     }
 
@@ -92,10 +94,10 @@ def _ticket(cell: Cell) -> str:
     """Where a cell's mask and weights come from, in a few words; a search at home for its own sparsity says nothing."""
     config, source = cell.config, cell.records[0].identity.get("ticket")
     if config.ticket is None or not source:
-        return ""
+        return NOTHING
     words = [source["method"], *(["shuffled"] if config.ticket.mask == "shuffled" else [])]
     words += ["redrawn"] if config.ticket.weights == "redrawn" else []
     words += [f"of {source['dataset']}"] if source["dataset"] != config.dataset else []
     words += [f"by {source['optimizer']}"] if source["optimizer"] != config.recipe.optimizer else []
     home = config.method.startswith("lottery") and len(words) == 1
-    return "" if home else " ".join(words)
+    return NOTHING if home else " ".join(words)

@@ -44,7 +44,8 @@ def difference(row: Row, baseline: Row) -> Difference:
 def compared(rows: Sequence[Row], method: str) -> list[Row]:
     """Every row with its difference to the row of `method` that is like it in all else; None where there is none.
 
-    A row of a dense method is like all of its model, data set, length, settings and backend.
+    A row of a dense method is like all of its model, data set, length, settings and backend. Settings that only the row
+    has, those of a method of its own, do not make it unlike.
 
     Raises:
         UserError: no row is of that method.
@@ -56,10 +57,11 @@ def compared(rows: Sequence[Row], method: str) -> list[Row]:
 
 def _alike(row: Row, baseline: Row) -> bool:
     def circumstances(row: Row) -> tuple[object, ...]:
-        return row.model, row.dataset, row.multiplier, row.backend, row.settings
+        return row.model, row.dataset, row.multiplier, row.backend
 
+    shared = all(name in row.settings and row.settings[name] == value for name, value in baseline.settings.items())
     same = (row.sparsity, row.distribution) == (baseline.sparsity, baseline.distribution)
-    return circumstances(row) == circumstances(baseline) and (same or not baseline.sparsity)
+    return shared and circumstances(row) == circumstances(baseline) and (same or not baseline.sparsity)
 
 
 def _compared(row: Row, baselines: Sequence[Row]) -> Row:
