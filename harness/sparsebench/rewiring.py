@@ -141,7 +141,7 @@ def _drop(method: Method, layer: Layer, signals: Signals, kept: int) -> _Thinned
 def _grow(method: Method, thinned: _Thinned, budget: Mapping[str, Counts]) -> Rewired:
     layer, order, count = thinned.layer, thinned.order, budget[thinned.layer.name].grown
     signals = replace(thinned.signals, role="grow")
-    new = thinned.stays.copy()
+    new = thinned.stays  # whoever wanted to see what stays has seen it
     with _naming(layer, "grow"):
         grown = _grown(method, layer, signals, count, ~new, order)
     new[grown] = True

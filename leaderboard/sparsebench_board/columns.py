@@ -26,7 +26,7 @@ class Column:
 
 
 COLUMNS = (
-    Column("method", lambda row: row.method, least=12),
+    Column("method", lambda row: row.method, least=18),
     Column("sparsity", lambda row: digits(row.sparsity)),
     Column("backend", lambda row: row.backend, least=9),
     Column("accuracy %", lambda row: labels.percent(row.accuracy, row.accuracy_ci95)),

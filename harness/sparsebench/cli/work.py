@@ -50,7 +50,8 @@ class Entry:
         if config.multiplier != 1:
             parts.append(f"{digits(config.multiplier)}x")
         if config.ticket and not self.prepared.method.from_ticket:
-            parts.append("from a ticket")
+            changes = [word for word in (config.ticket.weights, config.ticket.mask) if word in ("redrawn", "shuffled")]
+            parts.append(" ".join(["from a ticket", *changes]))
         return " ".join((*parts, config.backend))
 
 
