@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import oracle
 from sparsebench.config import Recipe, Updates
-from sparsebench.schedules import ANNEALS, RATES, constant, cosine, cubic
+from sparsebench.schedules import ANNEALS, RATES, constant, cosine, cubic, inverse_power, linear
 
 progress = st.floats(0, 1)
 pairs = st.tuples(progress, progress).map(sorted)
@@ -84,7 +84,17 @@ def test_cubic_prunes_most_at_first():
 
 
 def test_names_are_those_of_the_settings():
-    assert dict(ANNEALS) == dict(RATES) == {"cosine": cosine, "constant": constant}
+    assert dict(RATES) == {"cosine": cosine, "constant": constant}
+    assert dict(ANNEALS) == dict(RATES) | {"linear": linear, "inverse-power": inverse_power}
     for name in ANNEALS:
         assert Updates(anneal=name).anneal == name
+    for name in RATES:
         assert Recipe(steps=1, schedule=name).schedule == name
+
+
+@given(start=starts, progress=progress)
+def test_inverse_powers_are_the_formula(start, progress):
+    """α · (1 − u)^k, exactly: k = 1 and 3."""
+    left = 1 - Fraction(progress)
+    assert linear(start, progress) == pytest.approx(float(Fraction(start) * left))
+    assert inverse_power(start, progress) == pytest.approx(float(Fraction(start) * left**3), rel=1e-6, abs=1e-12)
