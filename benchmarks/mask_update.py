@@ -43,7 +43,7 @@ def problem(zeros: float) -> tuple[Arrays, Arrays, Arrays, dict[str, Counts]]:
     masks = first_masks(rigl, LAYERS, plan, named, seed=0)
     now = {name: int(mask.sum()) for name, mask in masks.items()}
     sparse = {name: weights[name] * mask for name, mask in masks.items()}
-    return sparse, gradients, masks, budget(LAYERS, plan, now, EVENT)
+    return sparse, gradients, masks, budget(rigl, LAYERS, plan, now, EVENT)
 
 
 def topk_twice(weights: Arrays, gradients: Arrays, counts: dict[str, Counts]) -> Callable[[], None]:
@@ -101,10 +101,10 @@ def in_jax(
         jax.block_until_ready(current)
 
     def update() -> None:
-        old = flax["masks"]
-        new, _ = rewiring.on_host(rigl, LAYERS, 0, EVENT, counts, current["weights"], flax["gradients"], old)
+        seen = rewiring.Seen(current["weights"], flax["gradients"], flax["masks"], {})
+        new, values, _ = rewiring.on_host(rigl, LAYERS, 0, EVENT, counts, seen)
         new = jax.device_put(new, jax.devices("cpu")[0])
-        jax.block_until_ready(install(current["weights"], {"trace": current["momentum"]}, old, new))
+        jax.block_until_ready(install(current["weights"], {"trace": current["momentum"]}, seen.masks, new, values))
 
     return reset, update
 
