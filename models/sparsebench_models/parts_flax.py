@@ -36,9 +36,7 @@ def channels_last(images: jax.Array) -> jax.Array:
 
 def max_pool(x: jax.Array) -> jax.Array:
     """The largest of 3 × 3 values, channels last, with stride 2 and padded by 1."""
-    return jax.lax.reduce_window(
-        x, -jnp.inf, jax.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), ((0, 0), (1, 1), (1, 1), (0, 0))
-    )
+    return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), ((0, 0), (1, 1), (1, 1), (0, 0)))
 
 
 class BatchNorm(nnx.Module):
