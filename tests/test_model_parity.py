@@ -62,20 +62,20 @@ def test_ten_steps_agree(model, size):
 def test_a_mobilenet_is_as_near_to_float64_as_torchs():
     """Without residual connections gradients grow with depth: a rounding that moves one entry past a ReLU's kink shows.
 
-    In float64 ten steps agree; in float32 torch differs from itself in float64 by per cents after two.
+    In float64 five steps agree; in float32 torch differs from itself in float64 by per cents after two.
     """
-    input = Input((3, 16, 16), 10, width=0.5)
+    input = Input((3, 32, 32), 10, width=0.25)
     (ours, first), (theirs, second) = both(mobilenetv1, input, 16)
     assert np.abs(ours - theirs).max() <= 1e-4
     assert np.abs(first[0].logits - second[0].logits).max() <= 1e-4
     weights, (pixels, labels) = initial_weights(mobilenetv1, input, 0), batch(input, 16, dtype="float64")
     build_torch, build_flax = builders(mobilenetv1)
-    _, exact = torch_steps(build_torch, input, weights, pixels, labels, 10)
+    _, exact = torch_steps(build_torch, input, weights, pixels, labels, 5)
     with jax.enable_x64(True):
-        _, wide = flax_steps(build_flax, input, weights, pixels, labels, 10)
-    assert [step.loss for step in exact] == pytest.approx([step.loss for step in wide], abs=1e-5)
+        _, wide = flax_steps(build_flax, input, weights, pixels, labels, 5)
+    assert [step.loss for step in exact] == pytest.approx([step.loss for step in wide], abs=1e-6)
     assert relative(exact[0].gradients, wide[0].gradients) <= 1e-8
-    assert apart(exact[4].statistics, wide[4].statistics) <= 1e-8
+    assert apart(exact[4].statistics, wide[4].statistics) <= 1e-6
     errors = [relative(kernels(exact[0]), kernels(steps[0])) for steps in (first, second)]
     assert errors[1] <= 3 * errors[0]
 
