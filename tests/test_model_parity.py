@@ -47,9 +47,9 @@ def both(model, input, size, steps=1, seed=0):
 # ---- float32, from the specification's own state ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("model", "size"), [(resnet50, 4), (wrn_22_2, 16)], ids=named)
-def test_ten_steps_agree(model, size):
-    (ours, first), (theirs, second) = both(model, SMALL, size, steps=10)
+@pytest.mark.parametrize(("model", "side", "size"), [(resnet50, 16, 4), (wrn_22_2, 32, 16)], ids=named)
+def test_ten_steps_agree(model, side, size):
+    (ours, first), (theirs, second) = both(model, Input((3, side, side), 10), size, steps=10)
     assert np.abs(ours - theirs).max() <= 1e-4
     assert np.abs(first[0].logits - second[0].logits).max() <= 1e-4
     assert relative(kernels(first[0]), kernels(second[0])) <= 1e-3
@@ -128,11 +128,9 @@ def test_networks_of_any_width_agree(family, width, side, channels, seed):
     agree_from_any_state(family, Input((channels, side, side), 10, width), seed)
 
 
-@pytest.mark.parametrize("side", [33, 65])
+@pytest.mark.parametrize("side", [64, 65])
 def test_larger_stems_agree(side):
-    agree_from_any_state("resnet", Input((3, side, side), 10, 0.25), side, size=2)
-    if side > 64:
-        agree_from_any_state("mobilenet", Input((3, side, side), 10, 0.25), side, size=8)
+    agree_from_any_state("resnet", Input((3, side, side), 10, 0.1), side, size=2)
 
 
 # ---- one state for both ----------------------------------------------------------------------------------------
