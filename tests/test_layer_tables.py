@@ -1,23 +1,29 @@
 """Layer tables against the networks themselves: names, shapes and multiply-adds, entry by entry."""
 
 import math
+import pkgutil
+from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import reference
 from sparsebench.errors import UserError
 from sparsebench.layers import convolved, depthwise
-from sparsebench.models import Input, initial_weights
+from sparsebench.models import Input, Model, initial_weights
+from sparsebench.widths import scaled
 from sparsebench_models.lenet import lenet_300_100
-from sparsebench_models.mobilenet import BIG, mobilenetv1, mobilenetv1_big
+from sparsebench_models.mobilenet import BIG_WIDTH, mobilenetv1, mobilenetv1_big
 from sparsebench_models.resnet import resnet50, resnet50_big
-from sparsebench_models.wide_resnet import wide_resnet, wrn_22_2
+from sparsebench_models.wide_resnet import wide_resnet, wrn_22_2, wrn_22_2_dropout
 from sparsebench_models.widths import times, times_in_eights
 
-ALL = (lenet_300_100, mobilenetv1, mobilenetv1_big, resnet50, resnet50_big, wrn_22_2)
+ALL = (lenet_300_100, mobilenetv1, mobilenetv1_big, resnet50, resnet50_big, wrn_22_2, wrn_22_2_dropout)
+SMALL = Input((3, 32, 32), 10)
+timms = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 every = pytest.mark.parametrize("model", ALL, ids=lambda model: model.name)
 
 
@@ -68,69 +74,101 @@ def timm_mobilenet(round_channels=None):
 def timm_wide_mobilenet():
     from timm.models._efficientnet_builder import round_channels
 
-    return timm_mobilenet(partial(round_channels, multiplier=BIG))
+    return timm_mobilenet(partial(round_channels, multiplier=BIG_WIDTH))
 
 
-def torch_wide_resnet():
-    """WRN-22-2, written down from the paper's table."""
-    from torch import nn
-    from torch.nn.functional import avg_pool2d, relu
-
-    class Block(nn.Module):
-        def __init__(self, inputs, outputs, stride):
-            super().__init__()
-            self.bn1, self.bn2 = nn.BatchNorm2d(inputs), nn.BatchNorm2d(outputs)
-            self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-            self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-            self.shortcut = None if inputs == outputs else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
-
-        def forward(self, x):
-            active = relu(self.bn1(x))
-            left = self.conv2(relu(self.bn2(self.conv1(active))))
-            return left + (x if self.shortcut is None else self.shortcut(active))
-
-    class Network(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
-            self.block1 = nn.Sequential(Block(16, 32, 1), Block(32, 32, 1), Block(32, 32, 1))
-            self.block2 = nn.Sequential(Block(32, 64, 2), Block(64, 64, 1), Block(64, 64, 1))
-            self.block3 = nn.Sequential(Block(64, 128, 2), Block(128, 128, 1), Block(128, 128, 1))
-            self.fc = nn.Linear(128, 10)
-
-        def forward(self, x):
-            x = self.block3(self.block2(self.block1(self.conv1(x))))
-            return self.fc(avg_pool2d(relu(x), x.shape[-1]).flatten(1))
-
-    return Network()
-
-
-def torch_lenet():
-    from sparsebench_models.lenet_torch import build
-
-    return build(lenet_300_100.input)
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@timms
 @pytest.mark.parametrize(
     ("model", "build", "side"),
-    [
-        (lenet_300_100, torch_lenet, 28),
-        (wrn_22_2, torch_wide_resnet, 32),
-        (resnet50, timm_resnet50, 224),
-        (resnet50, timm_resnet50, 97),
-        (mobilenetv1, timm_mobilenet, 224),
-        (mobilenetv1, timm_mobilenet, 75),
-        (mobilenetv1_big, timm_wide_mobilenet, 224),
-    ],
+    [(resnet50, timm_resnet50, 224), (resnet50, timm_resnet50, 97), (mobilenetv1, timm_mobilenet, 224),
+     (mobilenetv1, timm_mobilenet, 75), (mobilenetv1_big, timm_wide_mobilenet, 224)],
     ids=lambda value: getattr(value, "name", None),
-)
-def test_tables_are_those_of_the_networks_themselves(model, build, side):
-    input = Input((model.input.shape[0], side, side), model.input.classes)
+)  # fmt: skip
+def test_tables_are_those_of_timms_networks(model, build, side):
+    input = Input((3, side, side), 1000)
     rows, total = counted(build, input)
-    layers = model.layers(input)
-    assert entries(layers) == rows
-    assert sum(2 * layer.macs for layer in layers) == total
+    assert entries(model.layers(input)) == rows
+    assert sum(2 * layer.macs for layer in model.layers(input)) == total
+
+
+# ---- our networks, in either framework -------------------------------------------------------------------------
+
+
+def counted_in_flax(build, input):
+    """(name, shape, multiply-adds) of every layer that a Flax module calls, in forward order; nothing is computed."""
+    jax = pytest.importorskip("jax")
+    from flax import nnx
+
+    from sparsebench_jax import layout
+
+    seen, calls = [], {kind: kind.__call__ for kind in (nnx.Conv, nnx.Linear)}
+
+    def run(images):
+        module = build(input)
+        module.eval()
+        names = {id(part): ".".join(map(str, path)) for path, part in nnx.iter_modules(module)}
+
+        def called(self, x):
+            y = calls[type(self)](self, x)
+            shape = layout.canonical(self.kernel[...]).shape
+            seen.append((names[id(self)], shape, math.prod(y.shape[1:-1]) * math.prod(shape)))
+            return y
+
+        with pytest.MonkeyPatch.context() as patch:
+            for kind in calls:
+                patch.setattr(kind, "__call__", called)
+            return module(images)
+
+    jax.eval_shape(run, jax.ShapeDtypeStruct((1, *input.shape), "float32"))
+    return seen
+
+
+def rows_of(model, input):
+    """The rows that each framework's module gives."""
+    in_torch, in_flax = (pkgutil.resolve_name(model.builders[name]) for name in ("torch", "jax"))
+    rows, total = counted(lambda: in_torch(input), input)
+    assert total == sum(2 * macs for _, _, macs in rows)
+    return rows, counted_in_flax(in_flax, input)
+
+
+@timms
+@every
+@pytest.mark.parametrize("side", [None, 65, 33, 8])
+def test_tables_are_those_of_our_networks(model, side):
+    channels, *image = model.input.shape
+    input = Input((channels, *([side, side] if side else image)), model.input.classes)
+    rows, in_flax = rows_of(model, input)
+    assert rows == in_flax == entries(model.layers(input))
+
+
+@timms
+@every
+@settings(max_examples=3)
+@given(width=st.floats(0.05, 2), side=st.integers(8, 70))
+def test_tables_of_any_width_are_those_of_our_networks(model, width, side):
+    input = Input((model.input.shape[0], side, side), 10, width)
+    rows, in_flax = rows_of(model, input)
+    assert rows == in_flax == entries(model.layers(input))
+
+
+@every
+@given(width=st.floats(0.001, 4), side=st.integers(8, 70), classes=st.integers(1, 1000))
+def test_an_inputs_width_scales_channels_as_costs_do(model, width, side, classes):
+    """⌊c · width⌋ of what the model has at width 1: what `sparsebench flops --width` counts."""
+    input = Input((model.input.shape[0], side, side), classes)
+    assert model.layers(replace(input, width=width)) == scaled(model.layers(input), width)
+    assert model.layers(replace(input, width=1.0)) == model.layers(input)
+
+
+def test_small_images_meet_a_small_stem():
+    def stem(model, side):
+        first, second, *_ = model.layers(Input((3, side, side), 10))
+        return first.shape[2], first.stride, second.input
+
+    assert [stem(resnet50, side) for side in (32, 33, 64, 65)] == [
+        (3, 1, (32, 32)), (3, 1, (17, 17)), (3, 1, (32, 32)), (7, 2, (17, 17)),
+    ]  # fmt: skip
+    assert [stem(mobilenetv1, side) for side in (64, 65)] == [(3, 1, (64, 64)), (3, 2, (33, 33))]
 
 
 # ---- published tables -----------------------------------------------------------------------------------------
@@ -207,13 +245,22 @@ def test_wide_resnets_have_any_depth_and_width():
 @pytest.mark.parametrize("depth", [4, 21, 23])
 def test_no_wide_resnet_has_another_depth(depth):
     with pytest.raises(ValueError, match=f"6n \\+ 4 layers, n at least 1; given {depth}"):
-        wide_resnet(depth, 2).layers(Input((3, 32, 32), 10))
+        wide_resnet(depth, 2).layers(SMALL)
 
 
 def test_a_table_alone_cannot_be_trained():
-    with pytest.raises(UserError, match="'resnet50' has a layer table and no initial weights"):
-        initial_weights(resnet50, resnet50.input, 0)
-    assert set(initial_weights(lenet_300_100, lenet_300_100.input, 0)) > {"fc1.weight", "fc3.bias"}
+    with pytest.raises(UserError, match="'table' has a layer table and no initial weights"):
+        initial_weights(Model("table", "costs only", wrn_22_2.layers), SMALL, 0)
+
+
+@every
+def test_initial_weights_are_keyed_by_the_seed(model):
+    input = Input((3, 8, 8), 10, 0.25)
+    first, again, other = (initial_weights(model, input, seed) for seed in (0, 0, 1))
+    assert all(array.dtype == np.float32 and (array == again[name]).all() for name, array in first.items())
+    weights = [f"{layer.name}.weight" for layer in model.layers(input)]
+    assert [first[name].shape for name in weights] == [layer.shape for layer in model.layers(input)]
+    assert not any((first[name] == other[name]).any() for name in weights)
 
 
 def test_every_declared_model_is_of_its_name(declared_models):

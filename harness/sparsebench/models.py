@@ -24,7 +24,10 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Input:
-    """What a model is built for: images of (channels, height, width), a number of classes, and channels × `width`."""
+    """What a model is built for: images of (channels, height, width), a number of classes, and how wide.
+
+    Every channel count c of the model becomes ⌊c·width⌋ (see `sparsebench.widths`).
+    """
 
     shape: tuple[int, int, int]
     classes: int
@@ -43,7 +46,8 @@ class Model:
     `layers(input)` is the table of prunable tensors, in forward order. `initial(input, generator)` draws the one
     initial state that every backend starts from. `builders` maps a backend's name to "module:function", a
     function of an `Input` that returns the framework's module with parameters named as in `initial`. A model
-    without them has a layer table and costs, and cannot be trained yet.
+    without them has a layer table and costs, and cannot be trained. Running statistics are not part of `initial`: a
+    builder starts them at mean 0 and variance 1. All three honour the input's width.
 
     `input` is what it was published for, which costs are counted at. `policy` says for each distribution what happens
     to stem, depthwise and classifier layers (none: `STANDARD`). `input_gradient` says whether published costs count

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sparsebench.layers import Layer, Role, linear
 from sparsebench.models import Input, Model
 from sparsebench.policy import EVERY_LAYER
+from sparsebench.widths import scaled
+from sparsebench_models.starts import State, uniform
 
 WIDTHS = (300, 100)
 ROLES: tuple[Role, ...] = ("stem", "body", "classifier")
@@ -17,18 +18,15 @@ ROLES: tuple[Role, ...] = ("stem", "body", "classifier")
 
 def layers(input: Input) -> tuple[Layer, ...]:
     """fc1, fc2 and fc3, all prunable, the classifier included."""
-    hidden = (max(1, int(units * input.width)) for units in WIDTHS)
-    sizes = (math.prod(input.shape), *hidden, input.classes)
-    return tuple(linear(f"fc{i + 1}", sizes[i], sizes[i + 1], role) for i, role in enumerate(ROLES))
+    sizes = (math.prod(input.shape), *WIDTHS, input.classes)
+    return scaled([linear(f"fc{i + 1}", sizes[i], sizes[i + 1], role) for i, role in enumerate(ROLES)], input.width)
 
 
-def initial(input: Input, generator: np.random.Generator) -> dict[str, NDArray[np.float32]]:
+def initial(input: Input, generator: np.random.Generator) -> State:
     """Uniform in ±1/√n_in for weights and biases alike (torch's default for a linear layer)."""
-    arrays: dict[str, NDArray[np.float32]] = {}
+    arrays: State = {}
     for layer in layers(input):
-        bound = 1 / math.sqrt(layer.shape[1])
-        arrays[f"{layer.name}.weight"] = generator.uniform(-bound, bound, layer.shape).astype(np.float32)
-        arrays[f"{layer.name}.bias"] = generator.uniform(-bound, bound, layer.shape[:1]).astype(np.float32)
+        arrays |= uniform(layer, 1 / math.sqrt(layer.shape[1]), generator)
     return arrays
 
 
