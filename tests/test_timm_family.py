@@ -45,6 +45,10 @@ def test_density_of_a_network_with_attention(command):
     assert (code, err) == (0, [])
 
 
+def test_a_parameter_may_be_a_modules_input():
+    assert [each.name for each in table("timm/cait_xxs24_224") if each.kind == "other"]
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [

@@ -87,7 +87,8 @@ def _used(module: nn.Module, input: Input) -> tuple[Uses, Mapping[str, Mapping[A
     for path, layer in module.named_modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             layer.register_forward_hook(hook(path))
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    module.requires_grad_(False)  # under no_grad torch's counter fails where a parameter is a module's input
+    with FlopCounterMode(display=False) as counter:
         module(torch.zeros(1, *input.shape, device="meta"))
     return uses, counter.get_flop_counts()
 
