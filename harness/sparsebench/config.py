@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, ModelWrapValidatorHandler, ValidationInfo, field_validator, model_validator
 
+from sparsebench.policy import Choice
 from sparsebench.settings import Settings, checked
 
 Positive = Annotated[int, Field(gt=0)]
@@ -76,9 +77,6 @@ class Ticket(Settings):
     mask: Annotated[
         Literal["kept", "shuffled"], Field(description="the mask itself, or one with as many entries in each layer")
     ] = "kept"
-
-
-Choice = Literal["sparse", "dense", "within"]
 
 
 class Roles(Settings):
