@@ -6,13 +6,18 @@ iteration can be asked for at any time, which is what makes exact resuming trivi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 PURPOSE = 0x64617461  # "data": keeps this stream apart from every other use of the seed
+AUGMENTATION = 0x6175676D656E74  # "augment"
+
+Entry = TypeVar("Entry", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -30,13 +35,25 @@ class Feed:
 
     def indices(self, start: int, stop: int) -> NDArray[np.int32]:
         """Sample indices of iterations start … stop − 1: int32 (stop − start, batch)."""
-        parts = [self._epoch(e, start, stop) for e in range(start // self.batches, -(-stop // self.batches))]
-        return np.concatenate(parts) if parts else np.empty((0, self.batch), np.int32)
+        return self._rows(permutation, start, stop)
 
-    def _epoch(self, epoch: int, start: int, stop: int) -> NDArray[np.int32]:
+    def draws(self, start: int, stop: int) -> NDArray[np.uint64]:
+        """A random integer for each place of iterations start … stop − 1: uint64 (stop − start, batch).
+
+        What is done to an image follows from it; it has nothing to do with which image is there.
+        """
+        return self._rows(random_words, start, stop)
+
+    def _rows(self, drawn: Callable[[int, int, int], NDArray[Entry]], start: int, stop: int) -> NDArray[Entry]:
+        first, last = start // self.batches, max(-(-stop // self.batches), start // self.batches + 1)
+        return np.concatenate([self._epoch(drawn, e, start, stop) for e in range(first, last)])
+
+    def _epoch(
+        self, drawn: Callable[[int, int, int], NDArray[Entry]], epoch: int, start: int, stop: int
+    ) -> NDArray[Entry]:
         first = epoch * self.batches
-        rows = permutation(self.seed, epoch, self.samples)[: self.batches * self.batch]
-        return rows.reshape(self.batches, self.batch)[max(start - first, 0) : stop - first]
+        rows = drawn(self.seed, epoch, self.samples)[: self.batches * self.batch]
+        return rows.reshape(self.batches, self.batch)[max(start - first, 0) : max(stop - first, 0)]
 
 
 @lru_cache(maxsize=2)  # a segment rarely spans more than two epochs
@@ -49,3 +66,11 @@ def permutation(seed: int, epoch: int, samples: int) -> NDArray[np.int32]:
     order = np.argsort(keys, kind="stable").astype(np.int32)
     order.flags.writeable = False
     return order
+
+
+@lru_cache(maxsize=2)
+def random_words(seed: int, epoch: int, samples: int) -> NDArray[np.uint64]:
+    """A random integer for each place of one epoch: uint64 (samples,), read-only."""
+    words = np.random.Philox(key=seed, counter=[0, 0, epoch, AUGMENTATION]).random_raw(samples)
+    words.flags.writeable = False
+    return words

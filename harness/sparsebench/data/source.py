@@ -1,4 +1,4 @@
-"""What a data set is to the harness: uint8 pixels and integer labels in memory, and a fingerprint of both."""
+"""What a data set is to the harness: uint8 pixels, in memory or in files, integer labels, and a fingerprint of both."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sparsebench.data.stream import Digest, Stream
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,17 @@ class Split:
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int32]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of one image."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
+
+    def identify(self, digest: Digest) -> None:
+        """Give every pixel and label to a digest."""
+        for array in (self.images, self.labels):
+            _identify(array, digest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,23 +44,26 @@ class Dataset:
 
     name: str
     classes: int
-    train: Split
-    test: Split
+    train: Split | Stream
+    test: Split | Stream
     table: NDArray[np.float32]
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of one image."""
-        channels, height, width = self.train.images.shape[1:]
-        return channels, height, width
+        return self.train.shape
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over all pixels, labels and the normalisation, as 64 hex digits."""
+        """SHA-256 over the normalisation and what identifies each split, as 64 hex digits.
+
+        In memory that is all pixels and labels. Of files it is names and sizes, not the contents, which may be hundreds
+        of gigabytes: pixels that change and leave the size in bytes as it was go unnoticed.
+        """
         digest = hashlib.sha256()
-        for array in (self.table, *_arrays(self.train), *_arrays(self.test)):
-            digest.update(repr((array.dtype.str, array.shape)).encode())
-            digest.update(np.ascontiguousarray(array).data)
+        _identify(self.table, digest)
+        self.train.identify(digest)
+        self.test.identify(digest)
         return digest.hexdigest()
 
 
@@ -90,5 +107,6 @@ def _histogram(pixels: NDArray[np.uint8]) -> list[int]:
     return np.sum([np.bincount(block.ravel(), minlength=256) for block in blocks], axis=0).tolist()
 
 
-def _arrays(split: Split) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    return split.images, split.labels
+def _identify(array: NDArray[Any], digest: Digest) -> None:
+    digest.update(repr((array.dtype.str, array.shape)).encode())
+    digest.update(np.ascontiguousarray(array).data)
