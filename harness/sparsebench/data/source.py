@@ -103,11 +103,13 @@ def standardising_table(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     A channel of one value has no deviation: it is centred only.
     """
     values = np.arange(256.0)
-    columns: list[NDArray[np.float64]] = []
-    for channel in range(images.shape[1]):
-        mean, deviation = _moments(_histogram(images[:, channel]))
-        columns.append((values - mean) / (deviation or 1.0))
+    columns = [(values - mean) / (deviation or 1.0) for mean, deviation in moments(images)]
     return np.stack(columns, axis=1).astype(np.float32)
+
+
+def moments(images: NDArray[np.uint8]) -> list[tuple[float, float]]:
+    """Mean and deviation of each channel over all pixels of `images`, in units of a pixel's value (0 … 255)."""
+    return [_moments(_histogram(images[:, channel])) for channel in range(images.shape[1])]
 
 
 def _moments(counts: list[int]) -> tuple[float, float]:
