@@ -39,9 +39,9 @@ def centre(width: int, height: int, size: int) -> Crop:
 
 
 def random(width: int, height: int, draw: int) -> Crop:
-    """The crop that a random 64-bit integer stands for: the first of ten random boxes that fits; every other is flipped.
+    """The crop that a random 64-bit integer stands for: the first of ten random boxes that fits, flipped or not.
 
-    If no box fits it is the largest central one whose aspect ratio is allowed.
+    If none fits it is the largest central box whose aspect ratio is allowed. Half of all integers flip.
     """
     flip, *tries, left, top = np.random.Philox(key=draw).random_raw(WORDS).tolist()
     for area, aspect in zip(tries[::2], tries[1::2], strict=True):
