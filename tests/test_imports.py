@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "jax", "flax", "optax", "timm", "mlflow", "sklearn", "scipy", "matplotlib")
+HEAVY = ("torch", "jax", "flax", "optax", "timm", "mlflow", "sklearn", "scipy", "matplotlib", "PIL")
 
 EACH_MODULE = """
 import importlib, json, pkgutil, sys

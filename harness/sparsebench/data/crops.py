@@ -17,42 +17,41 @@ ASPECT = 4 / 3
 """Width / height of a random crop is between 1 / ASPECT and ASPECT, uniform in its logarithm."""
 TRIES = 10
 """Random boxes tried until one fits into the image."""
-WORDS = 3 + 2 * TRIES  # flip, area and aspect ratio of each try, left, top
+WORDS = 3 + 2 * TRIES  # flip, left, top; area and aspect ratio of each try
 
 
 @dataclass(frozen=True)
 class Crop:
     """`box`: left, top, right, bottom in pixels of the image, within it; `flip`: left and right are exchanged."""
 
-    box: tuple[float, float, float, float]
-    flip: bool = False
+    box: tuple[int, int, int, int]
+    flip: bool
 
 
-def centre(width: int, height: int, size: int) -> Crop:
-    """The box that is the central size × size once the shorter side has round(size · 256 / 224) pixels."""
+def centre(width: int, height: int, size: int) -> tuple[float, float, float, float]:
+    """What becomes the central size × size once the shorter side has round(size · 256 / 224) pixels.
+
+    Left, top, right, bottom in pixels of the image, fractions of them included.
+    """
     short = round(size * 256 / 224)
     longer = short * max(width, height) // min(width, height)
     columns, rows = (short, longer) if width <= height else (longer, short)
     left, top = round((columns - size) / 2), round((rows - size) / 2)
-    right, bottom = left + size, top + size
-    return Crop((left * width / columns, top * height / rows, right * width / columns, bottom * height / rows))
+    return left * width / columns, top * height / rows, (left + size) * width / columns, (top + size) * height / rows
 
 
 def random(width: int, height: int, draw: int) -> Crop:
-    """The crop that a random 64-bit integer stands for: the first of ten random boxes that fits; every other is flipped.
+    """The crop that a random 64-bit integer stands for: the first of ten random boxes that fits, flipped or not.
 
-    If no box fits it is the largest central one whose aspect ratio is allowed.
+    If none fits it is the largest central box whose aspect ratio is allowed. Half of all integers flip.
     """
-    flip, *tries, left, top = np.random.Philox(key=draw).random_raw(WORDS).tolist()
-    for area, aspect in zip(tries[::2], tries[1::2], strict=True):
-        columns, rows = _drawn(width * height, unit(area), unit(aspect))
-        if 0 < columns <= width and 0 < rows <= height:
-            break
-    else:
-        columns, rows = _largest(width, height)
-        return Crop(_box((width - columns) // 2, (height - rows) // 2, columns, rows), flip >> 63 == 1)
-    corner = below(left, width - columns + 1), below(top, height - rows + 1)
-    return Crop(_box(*corner, columns, rows), flip >> 63 == 1)
+    flip, left, top, *tries = np.random.Philox(key=draw).random_raw(WORDS).tolist()
+    boxes = (_drawn(width * height, area, aspect) for area, aspect in zip(tries[::2], tries[1::2], strict=True))
+    fitting = next((box for box in boxes if 0 < box[0] <= width and 0 < box[1] <= height), None)
+    columns, rows = fitting or _largest(width, height)
+    free = width - columns, height - rows
+    x, y = (below(left, free[0] + 1), below(top, free[1] + 1)) if fitting else (free[0] // 2, free[1] // 2)
+    return Crop((x, y, x + columns, y + rows), flip >> 63 == 1)
 
 
 def unit(word: int) -> float:
@@ -65,17 +64,13 @@ def below(word: int, limit: int) -> int:
     return word * limit >> 64
 
 
-def _drawn(pixels: int, area: float, aspect: float) -> tuple[int, int]:
-    """Columns and rows of a box, from two numbers in [0, 1)."""
-    target = pixels * (AREA[0] + area * (AREA[1] - AREA[0]))
-    ratio = math.exp(math.log(ASPECT) * (2 * aspect - 1))
+def _drawn(pixels: int, area: int, aspect: int) -> tuple[int, int]:
+    """Columns and rows of a box, from two 64-bit integers; it need not fit."""
+    target = pixels * (AREA[0] + unit(area) * (AREA[1] - AREA[0]))
+    ratio = math.exp(math.log(ASPECT) * (2 * unit(aspect) - 1))
     return round(math.sqrt(target * ratio)), round(math.sqrt(target / ratio))
 
 
 def _largest(width: int, height: int) -> tuple[int, int]:
     """Columns and rows of the largest box whose aspect ratio is allowed."""
     return min(width, round(height * ASPECT)), min(height, round(width * ASPECT))
-
-
-def _box(left: int, top: int, columns: int, rows: int) -> tuple[float, float, float, float]:
-    return left, top, left + columns, top + rows

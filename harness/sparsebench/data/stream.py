@@ -58,18 +58,22 @@ class Stream:
         return replace(self, size=size)
 
     def image(self, index: int, draw: int | None) -> Pixels:
-        """One image, RGB: uint8 (3, size, size).
+        """One image, RGB: uint8 (3, size, size), bilinear with antialiasing.
 
-        Without a draw it is cropped as ImageNet is evaluated by torchvision: shorter side round(size · 256 / 224),
-        centre, bilinear. A draw, a random 64-bit integer, stands for a crop and a flip (`crops.random`).
+        Without a draw it is cropped as torchvision evaluates on ImageNet: shorter side round(size · 256 / 224), centre
+        (in one step, which may round a value up where two round it down). A draw, a random 64-bit integer, stands for
+        a crop and a flip (`crops.random`).
 
         Raises:
             UserError: the file cannot be read or decoded.
         """
         picture = _decoded(self.paths[index])
         if draw is None:
-            return _seen(picture, crops.centre(*picture.size, self.size), self.size)
-        return _seen(picture, crops.random(*picture.size, draw), self.size)
+            return _resized(picture, self.size, crops.centre(*picture.size, self.size))
+        crop = crops.random(*picture.size, draw)
+        # cut first: `resize` would let what is just outside of the box shine through at the edges
+        pixels = _resized(picture.crop(crop.box), self.size, None)
+        return pixels[:, :, ::-1] if crop.flip else pixels
 
     def identify(self, digest: Digest) -> None:
         """Give label, class folder, name and size in bytes of each file to a digest.
@@ -93,13 +97,15 @@ class Batches:
         workers: int | None = None,
         ahead: int = 2,
     ) -> None:
-        """Batches 0 … stop − 1 as `feed` orders them; without a feed, batch i is sample i alone.
+        """Batches 0 … stop − 1 as `feed` orders them; without a feed, batch i is sample i alone, never augmented.
 
         `ahead`: how many batches are read beyond the one that is asked for. `workers` (default: as many as there are
         cores) and `ahead` change how fast images are read, never which or how.
         """
+        if feed is None and augmented:
+            raise ValueError("what is random about an image is drawn from a feed: augmented batches need one")
         plan = partial(_plan, feed, augmented) if feed else _alone
-        self._reader = _Reader(split, plan, stop, workers or cores(), ahead)
+        self._reader = _Reader(split, plan, stop, workers, ahead)
 
     def batch(self, i: int) -> tuple[Pixels, Labels]:
         """Images (batch, 3, size, size) and labels (batch,) of iteration i; any may be asked for at any time.
@@ -122,7 +128,7 @@ def evaluation(split: Stream, batch: int, workers: int | None = None) -> Iterato
     """
     samples = len(split.labels)
     stop = -(-samples // batch)
-    reader = _Reader(split, partial(_in_order, samples, batch), stop, workers or cores(), ahead=2)
+    reader = _Reader(split, partial(_in_order, samples, batch), stop, workers, ahead=2)
     try:
         for i in range(stop):
             yield reader.batch(i)
@@ -165,8 +171,11 @@ class _Reading:
     tasks: list[Future[None]]
 
     def finished(self) -> tuple[Pixels, Labels]:
-        for task in self.tasks:
-            task.result()
+        try:
+            for task in self.tasks:
+                task.result()
+        finally:
+            self.drop()
         return self.images, self.labels
 
     def drop(self) -> None:
@@ -177,9 +186,9 @@ class _Reading:
 class _Reader:
     """Batches by a plan, `ahead` of them beyond the one that is asked for."""
 
-    def __init__(self, split: Stream, plan: Plan, stop: int, workers: int, ahead: int) -> None:
+    def __init__(self, split: Stream, plan: Plan, stop: int, workers: int | None, ahead: int) -> None:
         self._split, self._plan, self._stop, self._ahead = split, plan, stop, ahead
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="sparsebench-read")
+        self._pool = ThreadPoolExecutor(cores() if workers is None else workers, thread_name_prefix="sparsebench-read")
         self._begun: dict[int, _Reading] = {}
 
     def batch(self, i: int) -> tuple[Pixels, Labels]:
@@ -234,12 +243,11 @@ def _check(picture: Image) -> None:
         raise ValueError(f"its pixels have more than 8 bits (mode {picture.mode})")
 
 
-def _seen(picture: Image, crop: crops.Crop, size: int) -> Pixels:
-    """The crop at this size, bilinear with antialiasing: uint8 (3, size, size)."""
+def _resized(picture: Image, size: int, box: tuple[float, float, float, float] | None) -> Pixels:
+    """The box (None: all of it) at this size: uint8 (3, size, size)."""
     from PIL.Image import Resampling
 
-    pixels = np.asarray(picture.resize((size, size), Resampling.BILINEAR, crop.box)).transpose(2, 0, 1)
-    return pixels[:, :, ::-1] if crop.flip else pixels
+    return np.asarray(picture.resize((size, size), Resampling.BILINEAR, box)).transpose(2, 0, 1)
 
 
 def _bytes(path: Path) -> int:
