@@ -34,7 +34,7 @@ class Whole:
     """What tells a whole data set from a part of it, where no SHA-256 of its files is published.
 
     Records of each class in the training and the test part; mean and deviation of each training channel, of pixels
-    divided by 255, to eight digits.
+    divided by 255, to eight digits. The test part's pixels are told by nothing: a download is checked as an archive.
     """
 
     train: int
@@ -94,7 +94,7 @@ def whole(data: Dataset, expected: Whole) -> Dataset:
     """
     if fault := _fault(data, expected):
         raise UserError(
-            f"data set {data.name!r}: {fault}: a subset or an altered copy must not go by this name; name it "
+            f"data set {data.name!r}: {fault}: a subset or an altered copy must not go by this name; load it as "
             f"'cifar100-subset', or replace the files with those of {CIFAR100.address}"
         )
     return data
