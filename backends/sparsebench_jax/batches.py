@@ -28,11 +28,12 @@ def look(origin: Origin, batch: Batch) -> tuple[jax.Array, jax.Array]:
 
 
 def accumulated(
-    value_and_grad: Callable[..., Any], parts: int
+    value_and_grad: Callable[..., Any], parts: int, unrolled: bool
 ) -> Callable[..., tuple[jax.Array, Any, dict[str, jax.Array]]]:
     """(mean loss, rest, mean gradients) over the equal parts of a batch, one after another.
 
-    `value_and_grad(parameters, rest, images, labels)` returns ((loss, rest), gradients).
+    `value_and_grad(parameters, rest, images, labels)` returns ((loss, rest), gradients). Where it is `unrolled` there is
+    no loop, and the program grows with the number of parts.
     """
 
     def of_part(parameters: Any, rest: Any, origin: Origin, batch: Batch) -> tuple[jax.Array, Any, Any]:
@@ -46,6 +47,6 @@ def accumulated(
 
         split = jax.tree.map(lambda each: each.reshape(parts, -1, *each.shape[1:]), batch)
         nothing = jnp.zeros(()), rest, jax.tree.map(jnp.zeros_like, parameters)
-        return jax.lax.scan(add, nothing, split)[0]
+        return jax.lax.scan(add, nothing, split, unroll=unrolled)[0]
 
     return of_part if parts == 1 else of_batch

@@ -49,7 +49,15 @@ class Program:
     """FLOPs of one sample's forward pass, as XLA counts them; None where it does not."""
 
 
-def compile(task: Task, optimizer: Optimizer) -> Program:
+def slow_in_loops(task: Task, platform: str) -> bool:
+    """Whether to step from the host, since compiled loops would be a hundred times slower.
+
+    XLA on CPU has its fast convolutions outside of loops only (jax-ml/jax issue 12868).
+    """
+    return platform == "cpu" and any(layer.kind == "conv" for layer in task.layers)
+
+
+def compile(task: Task, optimizer: Optimizer, platform: str) -> Program:
     """The functions of a task; XLA compiles each at its first call."""
     build = partial(builder(task.model, "jax"), task.input)
     graph, parameters, rest = nnx.split(nnx.eval_shape(build), nnx.Param, ...)
@@ -89,7 +97,8 @@ def compile(task: Task, optimizer: Optimizer) -> Program:
         found: Any = jax.jit(forward).lower(shapes, rest, image).cost_analysis()
         return found.get("flops") if isinstance(found, Mapping) else None
 
-    mean_gradient = accumulated(jax.value_and_grad(loss, has_aux=True), task.recipe.accumulation)
+    value_and_grad = jax.value_and_grad(loss, has_aux=True)
+    mean_gradient = accumulated(value_and_grad, task.recipe.accumulation, unrolled=slow_in_loops(task, platform))
     step = _step(mean_gradient, optimizer, layers)
     donated: dict[str, Any] = {"static_argnums": 0, "donate_argnums": (1, 2, 3, 4)}
     return Program(

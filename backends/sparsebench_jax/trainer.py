@@ -21,7 +21,7 @@ from sparsebench.trainer import FrameworkCount, Metrics, Report, Tally, Task
 from sparsebench_jax import layout, optimizers, rewiring
 from sparsebench_jax.data import Data
 from sparsebench_jax.optimizers import Parameters
-from sparsebench_jax.program import CHUNK, Program, compile
+from sparsebench_jax.program import CHUNK, Program, compile, slow_in_loops
 from sparsebench_jax.rewiring import Seen
 from sparsebench_jax.statistics import statistics_of
 
@@ -74,7 +74,8 @@ class JaxTrainer:
 
     def train(self, state: JaxState, method: Method, feed: Feed, start: int, stop: int) -> tuple[JaxState, Tally]:
         """One optimizer step for each batch start … stop − 1."""
-        walk = self._stepwise if isinstance(state.task.dataset.train, Stream) else self._chunkwise
+        streamed = isinstance(state.task.dataset.train, Stream)
+        walk = self._stepwise if streamed or slow_in_loops(state.task, self.device.platform) else self._chunkwise
         state, losses = walk(self._observing(state, method), method, feed, start, stop)
         found = [np.zeros(0, np.float32), *map(np.atleast_1d, jax.device_get(losses))]
         # cut on the host: a slice on the device would compile for every length
@@ -98,7 +99,7 @@ class JaxTrainer:
     def _stepwise(
         self, state: JaxState, method: Method, feed: Feed, start: int, stop: int
     ) -> tuple[JaxState, list[jax.Array]]:
-        """Streamed: step by step, while the next batches are read."""
+        """Streamed, or slow in a compiled loop: step by step, while the next batches are read."""
         program, task, losses = self._program(state.task), state.task, list[jax.Array]()
         origin = self._data.origin(task, "train")
         for i, rate in zip(range(start, stop), task.rates(start, stop).astype(np.float32), strict=True):
@@ -190,7 +191,7 @@ class JaxTrainer:
     def _program(self, task: Task) -> Program:
         key = (task.model, task.input, task.recipe)
         if key not in self._programs:
-            self._programs[key] = compile(task, self.optimizer(task.recipe))
+            self._programs[key] = compile(task, self.optimizer(task.recipe), self.device.platform)
         return self._programs[key]
 
     def _put(self, array: NDArray[Any]) -> jax.Array:
