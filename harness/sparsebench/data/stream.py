@@ -76,11 +76,12 @@ class Stream:
         return pixels[:, :, ::-1] if crop.flip else pixels
 
     def identify(self, digest: Digest) -> None:
-        """Give label, class folder, name and size in bytes of each file to a digest.
+        """Give the number of files, then label, class folder, name and size in bytes of each, to a digest.
 
         Raises:
             UserError: a file is not there any more.
         """
+        digest.update(ascii(len(self.paths)).encode())
         for path, label in zip(self.paths, self.labels.tolist(), strict=True):
             digest.update(ascii((label, path.parent.name, path.name, _bytes(path))).encode())
 
@@ -220,7 +221,7 @@ class _Reader:
 
 def _decoded(path: Path) -> Image:
     """An image file as RGB; its EXIF orientation is ignored, as torchvision does."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path, formats=("JPEG", "PNG")) as picture:
@@ -228,11 +229,18 @@ def _decoded(path: Path) -> Image:
             picture.load()
             picture.info.pop("transparency", None)  # Pillow would warn that RGB has none
             return picture.convert("RGB")
+    except UnidentifiedImageError as error:
+        raise _refusal(path, "it is not a JPEG or PNG image") from error
     except Exception as error:  # on damaged files Pillow raises whatever its parsers stumble on
-        fault = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UserError(
-            f"image {path} cannot be used: {fault}; replace it with the original, or remove it from the data set"
-        ) from error
+        fault = error.strerror if isinstance(error, OSError) else None
+        raise _refusal(path, fault or str(error) or type(error).__name__) from error
+
+
+def _refusal(path: Path, fault: str) -> UserError:
+    fault = " ".join(fault.split())
+    return UserError(
+        f"image {path} cannot be used: {fault}; replace it with the original or remove it from the data set"
+    )
 
 
 def _check(picture: Image) -> None:
@@ -254,4 +262,4 @@ def _bytes(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError as error:
-        raise UserError(f"image {path} cannot be used: {error.strerror}; list the folder again") from error
+        raise _refusal(path, error.strerror or str(error)) from error
