@@ -58,7 +58,7 @@ class Stream:
         return replace(self, size=size)
 
     def image(self, index: int, draw: int | None) -> Pixels:
-        """One image, RGB: uint8 (3, size, size), bilinear with antialiasing.
+        """One image, RGB: uint8 (3, size, size), an array of its own, bilinear with antialiasing.
 
         Without a draw it is cropped as torchvision evaluates on ImageNet: shorter side round(size · 256 / 224), centre
         (in one step, which may round a value up where two round it down). A draw, a random 64-bit integer, stands for
@@ -73,7 +73,7 @@ class Stream:
         crop = crops.random(*picture.size, draw)
         # cut first: `resize` would let what is just outside of the box shine through at the edges
         pixels = _resized(picture.crop(crop.box), self.size, None)
-        return pixels[:, :, ::-1] if crop.flip else pixels
+        return np.ascontiguousarray(pixels[:, :, ::-1]) if crop.flip else pixels
 
     def identify(self, digest: Digest) -> None:
         """Give the number of files, then label, class folder, name and size in bytes of each, to a digest.
@@ -255,7 +255,8 @@ def _resized(picture: Image, size: int, box: tuple[float, float, float, float] |
     """The box (None: all of it) at this size: uint8 (3, size, size)."""
     from PIL.Image import Resampling
 
-    return np.asarray(picture.resize((size, size), Resampling.BILINEAR, box)).transpose(2, 0, 1)
+    pixels = np.asarray(picture.resize((size, size), Resampling.BILINEAR, box))
+    return np.array(pixels.transpose(2, 0, 1), order="C")
 
 
 def _bytes(path: Path) -> int:
