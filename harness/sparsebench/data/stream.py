@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -173,7 +173,8 @@ class _Reading:
 
     def finished(self) -> tuple[Pixels, Labels]:
         try:
-            for task in self.tasks:
+            done, _ = wait(self.tasks, return_when=FIRST_EXCEPTION)  # wakes up once, not for each image
+            for task in done:
                 task.result()
         finally:
             self.drop()
