@@ -1,6 +1,7 @@
 """Batches that are read ahead: the same for any number of threads and any order of asking, and an end to both."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -168,6 +169,21 @@ def test_no_thread_outlives_the_run(split):
     batches.close()
     assert threads() == []
     batches.close()
+
+
+def test_what_waits_when_a_run_ends_is_not_read(split, monkeypatch):
+    read, decoded = [], stream._decoded
+
+    def slow(path):
+        read.append(path)
+        time.sleep(0.02)
+        return decoded(path)
+
+    monkeypatch.setattr(stream, "_decoded", slow)
+    batches = Batches(split, Feed(5, 1, 0), 1000, True, 1, ahead=200)
+    batches.batch(0)
+    batches.close()
+    assert len(read) < 200
 
 
 def test_no_thread_outlives_an_evaluation_that_was_left(split):
