@@ -20,7 +20,7 @@ def batches(job):
 
 
 def plain_torch(job):
-    """(losses, weights) of torch's own loop."""
+    """(losses, weights and running statistics) of torch's own loop."""
     import torch
 
     recipe, module = job.recipe, pkgutil.resolve_name(job.model.builders["torch"])(job.input)
@@ -43,11 +43,11 @@ def plain_torch(job):
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    return losses, {name: p.detach().numpy() for name, p in module.named_parameters()}
+    return losses, {name: t.numpy() for name, t in module.state_dict().items() if t.is_floating_point()}
 
 
 def plain_jax(job):
-    """(losses, weights) of a loop over a compiled step, with optax's own optimizers."""
+    """(losses, weights and running statistics) of a loop over a compiled step, with optax's own optimizers."""
     import jax
     import optax
     from flax import nnx
@@ -88,7 +88,9 @@ def plain_jax(job):
         flat, rest, state, loss = step(flat, rest, state, pixels, labels)
         losses.append(float(loss))
     back = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}
-    return losses, {name: np.asarray(flat[path]).transpose(back[flat[path].ndim]) for path, name in names.items()}
+    ours = {name: np.asarray(flat[path]).transpose(back[flat[path].ndim]) for path, name in names.items()}
+    found = nnx.to_flat_state(rest)
+    return losses, ours | {f"{name}.running_{leaf}": np.asarray(value[...]) for (name, leaf), value in found}
 
 
 LOOPS = {"torch": plain_torch, "jax": plain_jax}

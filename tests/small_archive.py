@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from sparsebench.data import fetch
-from sparsebench.data.fetch import Archive, PackedFile
+from sparsebench.data.fetch import Archive
+from sparsebench.data.packing import PackedFile
 from sparsebench.errors import UserError
 
 NAMES = ("train-images.gz", "train-labels.gz", "test-images.gz", "test-labels.gz")

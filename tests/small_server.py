@@ -32,7 +32,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         name = self.path.removeprefix("/")
         self.server.requests[name] += 1
-        self.server.answers.get(name, whole)(self, PACKED[name])
+        self.server.answers.get(name, whole)(self, PACKED.get(name, b""))
 
     def log_message(self, *arguments):
         pass

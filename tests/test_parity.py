@@ -62,7 +62,10 @@ def test_initial_weights_and_masks_are_the_same(both, model, sparsity, seed):
     assert bits(both[0].masks(first)) == bits(both[1].masks(second))
     weights = [trainer.weights(state) for trainer, state in zip(both, (first, second), strict=True)]
     given = initial_weights(model, job.input, seed)
-    assert weights[0].keys() == weights[1].keys() == given.keys()
+    assert weights[0].keys() == weights[1].keys()
+    statistics = {name: array for name, array in weights[0].items() if name not in given}
+    assert all((array == name.endswith("var")).all() for name, array in statistics.items()), "mean 0, variance 1"
+    assert len(statistics) == (4 if model is conv else 0)
     for name, array in given.items():
         mask = both[0].masks(first).get(name.removesuffix(".weight"), np.ones(array.shape, bool))
         expected = np.where(mask, to_bfloat16(array) if model is half else array, 0)

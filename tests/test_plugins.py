@@ -10,7 +10,7 @@ OURS = {
     "backends": {"torch", "jax"},
     "methods": {"dense", "static", "set", "rigl", "pruning"},
     "models": {"lenet-300-100"},
-    "datasets": {"digits", "mnist", "fashion-mnist"},
+    "datasets": {"digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "cifar100-subset"},
 }
 
 

@@ -19,4 +19,5 @@ backend = Backend(
     trainer=_trainer,
     packages=("jax", "flax", "optax"),
     extra="jax",
+    unread=frozenset({"memory_format"}),
 )

@@ -7,7 +7,7 @@ from typing import Any
 _TO_CANONICAL = {2: (1, 0), 4: (3, 2, 0, 1)}
 """Axes of (in, out) and HWIO kernels in the order (out, in) and OIHW; everything else is the same in both."""
 _TO_FLAX = {2: (1, 0), 4: (2, 3, 1, 0)}
-_LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight"}
+_LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "mean": "running_mean", "var": "running_var"}
 
 
 def canonical(array: Any) -> Any:
@@ -23,6 +23,6 @@ def flax(array: Any) -> Any:
 
 
 def name(path: tuple[object, ...]) -> str:
-    """Canonical parameter name of a Flax path: ("fc1", "kernel") is `fc1.weight`."""
+    """Canonical name of a Flax path, of a parameter or a running statistic: ("fc1", "kernel") is `fc1.weight`."""
     *parents, leaf = map(str, path)
     return ".".join([*parents, _LEAVES.get(leaf, leaf)])

@@ -20,18 +20,20 @@ from sparsebench.method import Observe
 from sparsebench.models import builder
 from sparsebench.trainer import Task
 from sparsebench_jax import layout
+from sparsebench_jax.batches import Batch, Origin, accumulated, look
 from sparsebench_jax.optimizers import Optimizer, Parameters, clear
+from sparsebench_jax.statistics import statistics_set
 
 CHUNK = 128
 """Steps for which one call of the compiled loop has room; a shorter segment runs fewer iterations of it."""
-EVALUATION_BATCH = 1000
 
 
 @dataclass(frozen=True)
 class Program:
     """Compiled functions over (parameters, rest, optimizer state); `rest` is the module without its parameters.
 
-    The fields `parameters` (by canonical name) and `rest` hold shapes and types only.
+    The fields `parameters` (by canonical name) and `rest` hold shapes and types only. A batch is what it takes from
+    its origin, see `batches.look`; `segment` is given many at once, the others one.
     """
 
     parameters: dict[str, jax.ShapeDtypeStruct]
@@ -39,6 +41,7 @@ class Program:
     optimizer: Optimizer
     fresh: Callable[..., tuple[Parameters, Any, Any]]
     segment: Callable[..., tuple[Parameters, Any, Any, Parameters, jax.Array]]
+    step: Callable[..., tuple[Parameters, Any, Any, Parameters, jax.Array]]
     gradient: Callable[..., tuple[jax.Array, Any, Parameters]]
     adopt: Callable[..., tuple[Parameters, Any]]
     evaluate: Callable[..., tuple[jax.Array, jax.Array]]
@@ -54,13 +57,16 @@ def compile(task: Task, optimizer: Optimizer) -> Program:
     shapes = {names[path]: jax.ShapeDtypeStruct(p.shape, p.dtype) for path, p in nnx.to_flat_state(parameters)}
     smoothing = task.recipe.label_smoothing
     layers = {f"{layer.name}.weight": layer for layer in task.layers}
+    half = _halved(task)
 
     def fresh(weights: Parameters, masks: Parameters) -> tuple[Parameters, Any, Any]:
         """Compiled, so that weights the module draws for itself are dropped and no two leaves share a buffer."""
         parameters = masked({name: weights[name].astype(own.dtype) for name, own in shapes.items()}, masks)
-        return parameters, nnx.state(build(), nnx.Not(nnx.Param)), optimizer.transformation.init(parameters)
+        rest = statistics_set(nnx.state(build(), nnx.Not(nnx.Param)), weights)
+        return parameters, rest, optimizer.transformation.init(parameters)
 
     def module(parameters: Parameters, rest: Any, training: bool) -> Any:
+        parameters = parameters | {name: parameters[name].astype(jnp.bfloat16) for name in half & parameters.keys()}
         state = nnx.from_flat_state({path: parameters[name] for path, name in names.items()})
         built = nnx.merge(graph, state, rest, copy=True)  # variables of this trace: batch statistics are written
         built.train() if training else built.eval()
@@ -68,11 +74,14 @@ def compile(task: Task, optimizer: Optimizer) -> Program:
 
     def loss(parameters: Parameters, rest: Any, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, Any]:
         built = module(parameters, rest, training=True)
-        entropy = cross_entropy(built(images), labels, smoothing).mean()
+        entropy = cross_entropy(built(seen(images)), labels, smoothing).mean()
         return entropy, nnx.state(built, nnx.Not(nnx.Param))
 
     def forward(parameters: Parameters, rest: Any, images: jax.Array) -> jax.Array:
-        return module(parameters, rest, training=False)(images)
+        return module(parameters, rest, training=False)(seen(images))
+
+    def seen(images: jax.Array) -> jax.Array:
+        return images.astype(jnp.bfloat16) if half else images
 
     @cache
     def count() -> float | None:
@@ -80,16 +89,21 @@ def compile(task: Task, optimizer: Optimizer) -> Program:
         found: Any = jax.jit(forward).lower(shapes, rest, image).cost_analysis()
         return found.get("flops") if isinstance(found, Mapping) else None
 
+    mean_gradient = accumulated(jax.value_and_grad(loss, has_aux=True), task.recipe.accumulation)
+    step = _step(mean_gradient, optimizer, layers)
+    donated: dict[str, Any] = {"static_argnums": 0, "donate_argnums": (1, 2, 3, 4)}
     return Program(
         shapes, rest, optimizer, jax.jit(fresh),
-        jax.jit(
-            _segment(jax.value_and_grad(loss, has_aux=True), optimizer, layers),
-            static_argnums=0, donate_argnums=(1, 2, 3, 4),
-        ),
-        jax.jit(_gradient(jax.value_and_grad(loss, has_aux=True))),
-        jax.jit(adopt, donate_argnums=(0, 1)),
-        jax.jit(_evaluate(forward)), count,
+        jax.jit(_segment(step), **donated), jax.jit(step, **donated), jax.jit(_gradient(mean_gradient)),
+        jax.jit(adopt, donate_argnums=(0, 1)), jax.jit(_evaluate(forward)), count,
     )  # fmt: skip
+
+
+def _halved(task: Task) -> frozenset[str]:
+    """What is bfloat16 in the forward pass: weights and biases of convolutions and linear layers."""
+    if task.recipe.precision == "float32":
+        return frozenset()
+    return frozenset(f"{layer.name}.{part}" for layer in task.layers for part in ("weight", "bias"))
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float = 0.0) -> jax.Array:
@@ -118,42 +132,47 @@ def _observed(
     return seen
 
 
-def _segment(
-    value_and_grad: Callable[..., Any], optimizer: Optimizer, layers: Mapping[str, Layer]
-) -> Callable[..., Any]:
+def _step(
+    mean_gradient: Callable[..., Any], optimizer: Optimizer, layers: Mapping[str, Layer]
+) -> Callable[..., tuple[Parameters, Any, Any, Parameters, jax.Array]]:
     def step(
-        observe: Observe | None, carry: Any, masks: Parameters, images: jax.Array, labels: jax.Array, rate: jax.Array
-    ) -> Any:
-        parameters, rest, state, aux = carry
-        (loss, rest), gradients = value_and_grad(parameters, rest, images, labels)
+        observe: Observe | None, parameters: Parameters, rest: Any, state: Any, aux: Parameters, masks: Parameters,
+        origin: Origin, batch: Batch, rate: jax.Array,
+    ) -> tuple[Parameters, Any, Any, Parameters, jax.Array]:  # fmt: skip
+        loss, rest, gradients = mean_gradient(parameters, rest, origin, batch)
         aux = _observed(observe, layers, aux, parameters, gradients)
         if not optimizer.elementwise:
             gradients = masked(gradients, masks)
         directions, state = optimizer.transformation.update(gradients, state, parameters)
-        parameters: Any = optax.apply_updates(parameters, jax.tree.map(lambda d: -rate * d, directions))
-        return (masked(parameters, masks), rest, state, aux), loss
+        moved: Any = optax.apply_updates(parameters, jax.tree.map(lambda d: -rate * d, directions))
+        return masked(moved, masks), rest, state, aux, loss
 
+    return step
+
+
+def _segment(step: Callable[..., Any]) -> Callable[..., tuple[Parameters, Any, Any, Parameters, jax.Array]]:
     def segment(
         observe: Observe | None, parameters: Parameters, rest: Any, state: Any, aux: Parameters, masks: Parameters,
-        data: tuple[jax.Array, jax.Array], batches: jax.Array, rates: jax.Array, count: jax.Array,
+        origin: Origin, batches: Batch, rates: jax.Array, count: jax.Array,
     ) -> tuple[Parameters, Any, Any, Parameters, jax.Array]:  # fmt: skip
         def body(j: jax.Array, carry: Any) -> Any:
             kept, losses = carry
-            kept, loss = step(observe, kept, masks, data[0][batches[j]], data[1][batches[j]], rates[j])
-            return kept, losses.at[j].set(loss)
+            batch = tuple(each[j] for each in batches)
+            *kept, loss = step(observe, *kept, masks, origin, batch, rates[j])
+            return tuple(kept), losses.at[j].set(loss)
 
-        losses = jnp.zeros(len(batches), jnp.float32)
+        losses = jnp.zeros(len(rates), jnp.float32)
         kept, losses = jax.lax.fori_loop(0, count, body, ((parameters, rest, state, aux), losses))
         return *kept, losses
 
     return segment
 
 
-def _gradient(value_and_grad: Callable[..., Any]) -> Callable[..., Any]:
+def _gradient(mean_gradient: Callable[..., Any]) -> Callable[..., tuple[jax.Array, Any, Parameters]]:
     def gradient(
-        parameters: Parameters, rest: Any, masks: Parameters, data: tuple[jax.Array, jax.Array], batch: jax.Array
+        parameters: Parameters, rest: Any, masks: Parameters, origin: Origin, batch: Batch
     ) -> tuple[jax.Array, Any, Parameters]:
-        (loss, rest), gradients = value_and_grad(parameters, rest, data[0][batch], data[1][batch])
+        loss, rest, gradients = mean_gradient(parameters, rest, origin, batch)
         return loss, rest, {name: gradients[name] for name in masks}
 
     return gradient
@@ -169,19 +188,13 @@ def adopt(
 
 
 def _evaluate(forward: Callable[..., jax.Array]) -> Callable[..., Any]:
-    def evaluate(parameters: Parameters, rest: Any, data: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        """(correct predictions, mean loss), batch by batch; the padding of the last batch weighs nothing."""
-        images, labels = data
-        batches = -(-len(labels) // EVALUATION_BATCH)
-        place = jnp.arange(batches * EVALUATION_BATCH).reshape(batches, -1)
-
-        def batch(index: jax.Array) -> tuple[jax.Array, jax.Array]:
-            real, index = index < len(labels), jnp.minimum(index, len(labels) - 1)
-            logits, truth = forward(parameters, rest, images[index]), labels[index]
-            correct = (jnp.argmax(logits, axis=1) == truth) & real
-            return correct.sum(), jnp.where(real, cross_entropy(logits, truth), 0).sum()
-
-        correct, loss = jax.lax.map(batch, place)
-        return correct.sum(), loss.sum() / len(labels)
+    def evaluate(
+        parameters: Parameters, rest: Any, origin: Origin, batch: Batch, real: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """(correct predictions, summed loss) of a batch; what is not `real` pads it and weighs nothing."""
+        images, labels = look(origin, batch)
+        logits = forward(parameters, rest, images)
+        correct = (jnp.argmax(logits, axis=1) == labels) & real
+        return correct.sum(), jnp.where(real, cross_entropy(logits, labels), 0).sum()
 
     return evaluate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import jax
@@ -12,18 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsebench.data.feed import Feed
-from sparsebench.data.source import Dataset, Split, normalised
+from sparsebench.data.stream import Stream
 from sparsebench.errors import UserError
 from sparsebench.masks import Counts, Masks
 from sparsebench.method import Event, Method
 from sparsebench.models import Arrays
 from sparsebench.trainer import FrameworkCount, Metrics, Report, Tally, Task
 from sparsebench_jax import layout, optimizers, rewiring
+from sparsebench_jax.data import Data
 from sparsebench_jax.optimizers import Parameters
 from sparsebench_jax.program import CHUNK, Program, compile
 from sparsebench_jax.rewiring import Seen
+from sparsebench_jax.statistics import statistics_of
 
-Data = tuple[jax.Array, jax.Array]
 BFLOAT16 = ":bfloat16"
 """Ends the name of an array that holds bfloat16 as its bits in int16: NumPy has no such type."""
 
@@ -48,7 +49,7 @@ class JaxTrainer:
         self.device = _device(device)
         self.optimizer = optimizer
         self._programs: dict[Any, Program] = {}
-        self._data: dict[str, dict[str, Data]] = {}
+        self._data = Data(self.device)
         self._rewire: rewiring.Rewire = rewiring.on_host if self.device.platform == "cpu" else rewiring.on_device
 
     def supports(self, task: Task, method: Method) -> str | None:
@@ -66,29 +67,53 @@ class JaxTrainer:
     def init(self, task: Task, weights: Arrays, masks: Masks) -> JaxState:
         """These weights in Flax's layout and the module's type, masked; all other state fresh."""
         program = self._program(task)
-        given = {name: self._put(layout.flax(weights[name])) for name in program.parameters}
+        given = {name: self._put(layout.flax(array)) for name, array in weights.items()}
         placed = {f"{name}.weight": self._put(layout.flax(mask)) for name, mask in masks.items()}
         parameters, rest, optimizer = program.fresh(given, placed)
         return JaxState(task, parameters, rest, optimizer, placed)
 
     def train(self, state: JaxState, method: Method, feed: Feed, start: int, stop: int) -> tuple[JaxState, Tally]:
         """One optimizer step for each batch start … stop − 1."""
-        program, data = self._program(state.task), self._split(state.task.dataset, "train")
-        parameters, rest, optimizer, aux = state.parameters, state.rest, state.optimizer, state.aux
-        if method.observe and not aux:
-            aux = {name: self._put(np.zeros(mask.shape, np.float32)) for name, mask in state.masks.items()}
-        losses: list[jax.Array] = []
+        walk = self._stepwise if isinstance(state.task.dataset.train, Stream) else self._chunkwise
+        state, losses = walk(self._observing(state, method), method, feed, start, stop)
+        found = [np.zeros(0, np.float32), *map(np.atleast_1d, jax.device_get(losses))]
+        # cut on the host: a slice on the device would compile for every length
+        return state, Tally(np.concatenate(found)[: stop - start])
+
+    def _chunkwise(
+        self, state: JaxState, method: Method, feed: Feed, start: int, stop: int
+    ) -> tuple[JaxState, list[jax.Array]]:
+        """In memory: as many steps at a time as a compiled loop has room for."""
+        program, task, losses = self._program(state.task), state.task, list[jax.Array]()
+        origin = self._data.origin(task, "train")
         for first in range(start, stop, CHUNK):
             last = min(first + CHUNK, stop)
-            batches = _padded(feed.indices(first, last))
-            rates = _padded(state.task.rates(first, last).astype(np.float32))
-            parameters, rest, optimizer, aux, loss = program.segment(
-                method.observe, parameters, rest, optimizer, aux, state.masks, data, batches, rates, last - first
-            )
+            batches = tuple(map(_padded, task.places(feed, first, last)))
+            rates = _padded(task.rates(first, last).astype(np.float32))
+            *kept, loss = program.segment(method.observe, *_carried(state), origin, batches, rates, last - first)
+            state = _after(state, *kept)
             losses.append(loss)
-        # cut on the host: a slice on the device would compile for every length
-        tally = Tally(np.concatenate([np.zeros(0, np.float32), *jax.device_get(losses)])[: stop - start])
-        return JaxState(state.task, parameters, rest, optimizer, state.masks, aux), tally
+        return state, losses
+
+    def _stepwise(
+        self, state: JaxState, method: Method, feed: Feed, start: int, stop: int
+    ) -> tuple[JaxState, list[jax.Array]]:
+        """Streamed: step by step, while the next batches are read."""
+        program, task, losses = self._program(state.task), state.task, list[jax.Array]()
+        origin = self._data.origin(task, "train")
+        for i, rate in zip(range(start, stop), task.rates(start, stop).astype(np.float32), strict=True):
+            batch = self._data.batch(task, feed, i)
+            *kept, loss = program.step(method.observe, *_carried(state), origin, batch, rate)
+            state = _after(state, *kept)
+            losses.append(loss)
+        return state, losses
+
+    def _observing(self, state: JaxState, method: Method) -> JaxState:
+        """With room for what the method observes, if it does."""
+        if not method.observe or state.aux:
+            return state
+        aux = {name: self._put(np.zeros(mask.shape, np.float32)) for name, mask in state.masks.items()}
+        return replace(state, aux=aux)
 
     def update(
         self, state: JaxState, method: Method, event: Event, budget: Mapping[str, Counts], feed: Feed
@@ -97,9 +122,8 @@ class JaxTrainer:
         program = self._program(state.task)
         loss, rest, gradients = None, state.rest, None
         if method.needs_gradient:
-            batch = feed.indices(event.iteration, event.iteration + 1)[0]
-            data = self._split(state.task.dataset, "train")
-            loss, rest, gradients = program.gradient(state.parameters, rest, state.masks, data, batch)
+            origin, batch = self._data.origin(state.task, "train"), self._data.batch(state.task, feed, event.iteration)
+            loss, rest, gradients = program.gradient(state.parameters, rest, state.masks, origin, batch)
         layers = [layer for layer in state.task.layers if f"{layer.name}.weight" in state.masks]
         seen = Seen(state.parameters, gradients, state.masks, state.aux)
         new, values, changes = self._rewire(method, layers, feed.seed, event, budget, seen)
@@ -111,13 +135,19 @@ class JaxTrainer:
 
     def evaluate(self, state: JaxState, split: Literal["train", "test"]) -> Metrics:
         """Accuracy and mean cross-entropy over the split, in evaluation mode."""
-        data = self._split(state.task.dataset, split)
-        correct, loss = self._program(state.task).evaluate(state.parameters, state.rest, data)
-        return Metrics(int(correct) / len(data[1]), float(loss))
+        program, origin = self._program(state.task), self._data.origin(state.task, split)
+        done = [
+            program.evaluate(state.parameters, state.rest, origin, batch, real)
+            for batch, real in self._data.evaluation(state.task, split)
+        ]
+        correct, loss = (np.sum(jax.device_get(each), dtype=np.float64) for each in zip(*done, strict=True))
+        samples = len(getattr(state.task.dataset, split).labels)
+        return Metrics(float(correct) / samples, float(loss) / samples)
 
     def weights(self, state: JaxState) -> dict[str, NDArray[np.float32]]:
-        """All parameters, copied to the host, in canonical layout."""
-        return {name: _host(value.astype(jnp.float32)) for name, value in state.parameters.items()}
+        """All parameters and running statistics, copied to the host, in canonical layout."""
+        named = state.parameters | statistics_of(state.rest)
+        return {name: _host(value.astype(jnp.float32)) for name, value in named.items()}
 
     def masks(self, state: JaxState) -> Masks:
         """All masks, copied to the host, in canonical layout."""
@@ -167,17 +197,14 @@ class JaxTrainer:
         """A copy of its own on the device: a donated buffer must not be the host's memory."""
         return jnp.array(array, copy=True, device=self.device)
 
-    def _split(self, dataset: Dataset, split: Literal["train", "test"]) -> Data:
-        """Normalised images and labels on the device, made once for each data set."""
-        if dataset.fingerprint not in self._data:
-            self._data[dataset.fingerprint] = {
-                "train": self._arrays(dataset.train, dataset.table),
-                "test": self._arrays(dataset.test, dataset.table),
-            }
-        return self._data[dataset.fingerprint][split]
 
-    def _arrays(self, split: Split, table: NDArray[np.float32]) -> Data:
-        return self._put(normalised(split, table)), self._put(split.labels)
+def _carried(state: JaxState) -> tuple[Any, ...]:
+    """What a step takes of the state; all but the masks is donated."""
+    return state.parameters, state.rest, state.optimizer, state.aux, state.masks
+
+
+def _after(state: JaxState, parameters: Parameters, rest: Any, optimizer: Any, aux: Parameters) -> JaxState:
+    return replace(state, parameters=parameters, rest=rest, optimizer=optimizer, aux=aux)
 
 
 def _padded(array: NDArray[Any]) -> NDArray[Any]:

@@ -82,11 +82,18 @@ def make(task: Task, module: nn.Module, optimizer: optim.Optimizer, masks: Mappi
     return state
 
 
+def numbers(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and running statistics by name, without gradients: what is floating point in the module's state."""
+    return {name: tensor for name, tensor in module.state_dict().items() if tensor.is_floating_point()}
+
+
 @torch.no_grad()
 def load_weights(module: nn.Module, weights: Arrays) -> None:
-    """Copy parameters by name into the module."""
-    for name, parameter in module.named_parameters():
-        parameter.copy_(torch.from_numpy(np.array(weights[name])))
+    """Copy parameters by name into the module, and running statistics where they are given."""
+    parameters = dict(module.named_parameters())
+    for name, tensor in numbers(module).items():
+        if name in weights or name in parameters:
+            tensor.copy_(torch.from_numpy(np.array(weights[name])))
 
 
 def masks_to(device: torch.device, masks: Masks) -> dict[str, Tensor]:

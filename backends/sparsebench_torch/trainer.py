@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -13,17 +13,17 @@ from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from sparsebench.data.feed import Feed
-from sparsebench.data.source import Dataset, Split, normalised
 from sparsebench.errors import UserError
 from sparsebench.masks import Counts, Masks
 from sparsebench.method import Event, Method
 from sparsebench.models import Arrays, Input, Model, builder
 from sparsebench.trainer import FrameworkCount, Metrics, Report, Tally, Task
 from sparsebench_torch import optimizers
+from sparsebench_torch.data import Data, Part
 from sparsebench_torch.rewiring import update_masks
-from sparsebench_torch.state import TorchState, fill, load_weights, make, masks_to, observed, snapshot
+from sparsebench_torch.state import TorchState, fill, load_weights, make, masks_to, numbers, observed, snapshot
 
-EVALUATION_BATCH = 1000
+MEMORY_FORMATS = {"channels-first": torch.contiguous_format, "channels-last": torch.channels_last}
 
 
 class TorchTrainer:
@@ -32,7 +32,7 @@ class TorchTrainer:
     def __init__(self, device: str = "cpu", optimizer: optimizers.Build = optimizers.build) -> None:
         self.device = _device(device)
         self.optimizer = optimizer
-        self._data: dict[str, dict[str, tuple[Tensor, Tensor]]] = {}
+        self._data = Data(self.device)
         self._counts: dict[tuple[Model, Input], int] = {}
 
     def supports(self, task: Task, method: Method) -> str | None:
@@ -63,18 +63,17 @@ class TorchTrainer:
 
     def train(self, state: TorchState, method: Method, feed: Feed, start: int, stop: int) -> tuple[TorchState, Tally]:
         """One optimizer step for each batch start … stop − 1."""
-        images, labels = self._split(state.task.dataset, "train")
-        batches = torch.from_numpy(feed.indices(start, stop)).to(self.device)
         losses = torch.empty(stop - start, device=self.device)
         couples = type(state.optimizer) not in optimizers.ELEMENTWISE
+        rates = state.task.rates(start, stop).tolist()
         state.module.train()
-        for j, rate in enumerate(state.task.rates(start, stop).tolist()):
-            losses[j] = _gradient(state, images[batches[j]], labels[batches[j]])
+        for j, parts in enumerate(self._data.batches(state.task, feed, start, stop)):
+            losses[j] = _gradient(state, parts)
             if method.observe:
                 state.observe(method.observe)
             if couples:
                 state.mask_gradients()
-            optimizers.set_rate(state.optimizer, rate)
+            optimizers.set_rate(state.optimizer, rates[j])
             state.optimizer.step()
             state.apply_masks()
         return state, Tally(losses.cpu().numpy())
@@ -89,10 +88,9 @@ class TorchTrainer:
         loss = None
         state.optimizer.zero_grad(set_to_none=True)
         if method.needs_gradient:
-            images, labels = self._split(state.task.dataset, "train")
-            batch = torch.from_numpy(feed.indices(event.iteration, event.iteration + 1)[0]).to(self.device)
+            (parts,) = self._data.batches(state.task, feed, event.iteration, event.iteration + 1)
             state.module.train()
-            loss = float(_gradient(state, images[batch], labels[batch]))
+            loss = float(_gradient(state, parts))
             for weight in state.masked:
                 if weight.grad is None:  # the loss does not reach it
                     weight.grad = torch.zeros_like(weight)
@@ -103,20 +101,18 @@ class TorchTrainer:
     @torch.no_grad()
     def evaluate(self, state: TorchState, split: Literal["train", "test"]) -> Metrics:
         """Accuracy and mean cross-entropy over the split, in evaluation mode."""
-        images, labels = self._split(state.task.dataset, split)
         state.module.eval()
-        correct, loss = 0, 0.0
-        for x, y in zip(images.split(EVALUATION_BATCH), labels.split(EVALUATION_BATCH), strict=True):
-            logits = state.module(x)
-            correct += int((logits.argmax(1) == y).sum())
-            loss += float(cross_entropy(logits.float(), y, reduction="sum"))
-        return Metrics(correct / len(labels), loss / len(labels))
+        samples, correct, loss = 0, 0, 0.0
+        for images, labels in self._data.evaluation(state.task, split):
+            logits = _logits(state, images)
+            samples += len(labels)
+            correct += int((logits.argmax(1) == labels).sum())
+            loss += float(cross_entropy(logits, labels, reduction="sum"))
+        return Metrics(correct / samples, loss / samples)
 
     def weights(self, state: TorchState) -> dict[str, NDArray[np.float32]]:
-        """All parameters, copied to the host."""
-        return {
-            name: parameter.detach().float().cpu().numpy().copy() for name, parameter in state.module.named_parameters()
-        }
+        """All parameters and running statistics, copied to the host."""
+        return {name: tensor.float().cpu().numpy().copy() for name, tensor in numbers(state.module).items()}
 
     def masks(self, state: TorchState) -> Masks:
         """All masks, copied to the host."""
@@ -137,27 +133,26 @@ class TorchTrainer:
     def _module(self, task: Task) -> nn.Module:
         return builder(task.model, "torch")(task.input).to(self.device)
 
-    def _split(self, dataset: Dataset, split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
-        """Normalised images and int64 labels on the device, made once for each data set."""
-        if dataset.fingerprint not in self._data:
-            self._data[dataset.fingerprint] = {
-                "train": self._tensors(dataset.train, dataset.table),
-                "test": self._tensors(dataset.test, dataset.table),
-            }
-        return self._data[dataset.fingerprint][split]
 
-    def _tensors(self, split: Split, table: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
-        images = torch.from_numpy(normalised(split, table)).to(self.device)
-        return images, torch.from_numpy(split.labels.astype(np.int64)).to(self.device)
-
-
-def _gradient(state: TorchState, images: Tensor, labels: Tensor) -> Tensor:
-    """Forward and backward of one batch; leaves the gradients on the parameters and returns the loss."""
+def _gradient(state: TorchState, parts: Iterable[Part]) -> Tensor:
+    """Forward and backward of a batch, part by part: mean gradients on the parameters; returns the mean loss."""
+    recipe = state.task.recipe
     state.optimizer.zero_grad(set_to_none=True)
-    logits = state.module(images)
-    loss = cross_entropy(logits.float(), labels, label_smoothing=state.task.recipe.label_smoothing)
-    loss.backward()
-    return loss.detach()
+    losses: list[Tensor] = []
+    for images, labels in parts:
+        loss = cross_entropy(_logits(state, images), labels, label_smoothing=recipe.label_smoothing)
+        loss = loss / recipe.accumulation
+        loss.backward()
+        losses.append(loss.detach())
+    return torch.stack(losses).sum()
+
+
+def _logits(state: TorchState, images: Tensor) -> Tensor:
+    """In the recipe's precision and memory format; logits are float32."""
+    recipe = state.task.recipe
+    half = recipe.precision == "bfloat16"
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
+        return state.module(images.contiguous(memory_format=MEMORY_FORMATS[recipe.memory_format])).float()
 
 
 def _device(name: str) -> torch.device:

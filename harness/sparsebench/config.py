@@ -11,6 +11,7 @@ from sparsebench.settings import Settings, checked
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Length = Annotated[float, Field(gt=0)]
 
 
 class Recipe(Settings):
@@ -18,23 +19,69 @@ class Recipe(Settings):
 
     optimizer: Annotated[Literal["sgd", "adam", "adamw"], Field(description="update rule")] = "sgd"
     learning_rate: Annotated[float, Field(gt=0, description="peak learning rate")] = 0.1
-    schedule: Annotated[Literal["cosine", "constant"], Field(description="learning rate over the run, per step")] = (
-        "cosine"
-    )
+    schedule: Annotated[
+        Literal["cosine", "constant", "step"], Field(description="learning rate over the run, per step")
+    ] = "cosine"
+    milestones: Annotated[
+        tuple[Length, ...],
+        Field(description="when schedule step multiplies the rate, in steps or epochs as the length"),
+    ] = ()
+    decay: Annotated[float, Field(gt=0, lt=1, description="what it multiplies by at each milestone")] = 0.1
+    warmup: Annotated[
+        float, Field(ge=0, description="linear rise of the rate from 0, in steps or epochs as the length")
+    ] = 0.0
     momentum: Annotated[float, Field(ge=0, lt=1, description="momentum of sgd")] = 0.9
     nesterov: Annotated[bool, Field(description="Nesterov momentum, without dampening")] = False
     weight_decay: Annotated[float, Field(ge=0, description="L2 on kernels only; decoupled for adamw")] = 0.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1, description="mass spread over all classes")] = 0.0
     batch_size: Annotated[Positive, Field(description="samples per step")] = 128
+    accumulation: Annotated[Positive, Field(description="parts of a batch, one after another, that make one step")] = 1
+    precision: Annotated[
+        Literal["float32", "bfloat16"],
+        Field(description="of convolutions and linear layers; weights, statistics and loss are float32"),
+    ] = "float32"
+    memory_format: Annotated[
+        Literal["channels-first", "channels-last"], Field(description="of activations in torch; jax has channels last")
+    ] = "channels-first"
+    standardise: Annotated[
+        Literal["channel", "image"], Field(description="pixels by each channel's moments, or by each image's own")
+    ] = "channel"
+    augmentation: Annotated[
+        Literal["none", "crop-flip", "resized-crop-flip"],
+        Field(description="crop after mirror padding by 4, or (image folders) of random size; and flip"),
+    ] = "none"
+    image_size: Annotated[
+        Positive | None, Field(description="pixels a side, for image folders; else as the data set is")
+    ] = None
     steps: Annotated[Positive | None, Field(description="length in steps")] = None
     epochs: Annotated[float | None, Field(gt=0, description="length in passes over the training set")] = None
 
     @model_validator(mode="wrap")
     @classmethod
     def _one_length(cls, given: Any, parts: ModelWrapValidatorHandler[Recipe]) -> Recipe:
-        lengths = cast("dict[str, Any]", given) if isinstance(given, dict) else {"steps": 1}
-        one = (lengths.get("steps") is None) != (lengths.get("epochs") is None)
-        return checked(given, parts, [] if one else ["exactly one of steps and epochs must be given"])
+        settings = cast("dict[str, Any]", given) if isinstance(given, dict) else {"steps": 1}
+        objections: list[str] = []
+        if (settings.get("steps") is None) == (settings.get("epochs") is None):
+            objections.append("exactly one of steps and epochs must be given")
+        if settings.get("schedule") == "step" and not settings.get("milestones"):
+            objections.append("schedule step needs milestones: when the learning rate falls")
+        return checked(given, parts, objections)
+
+    @field_validator("milestones")
+    @classmethod
+    def _for_steps(cls, milestones: tuple[float, ...], others: ValidationInfo) -> tuple[float, ...]:
+        if milestones and others.data.get("schedule", "step") != "step":
+            raise ValueError(f"only schedule step has them, not {others.data['schedule']}: leave them out")
+        if list(milestones) != sorted(set(milestones)):
+            raise ValueError(f"given {list(milestones)}: each must be later than the one before")
+        return milestones
+
+    @field_validator("accumulation")
+    @classmethod
+    def _in_equal_parts(cls, accumulation: int, others: ValidationInfo) -> int:
+        if others.data.get("batch_size", 0) % accumulation:
+            raise ValueError(f"{accumulation} parts of a batch of {others.data['batch_size']} are not of equal size")
+        return accumulation
 
     @field_validator("nesterov")
     @classmethod

@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sparsebench import identity, plugins, policy
-from sparsebench.config import Recipe, RunConfig, Updates
+from sparsebench import fitting, identity, plugins, policy
+from sparsebench.config import RunConfig, Updates
 from sparsebench.data.source import Dataset
 from sparsebench.errors import UserError
 from sparsebench.method import Method
@@ -53,12 +53,18 @@ def prepare(config: RunConfig, data: Path | None = None, source: Source | None =
     if unloadable := told(lambda: load_dataset(config.dataset, data)):
         refuse([*unbuildable, *unloadable])
     dataset = load_dataset(config.dataset, data)
-    oversized = told(lambda: _check_batch(config.recipe, dataset))
-    config, method = _resolved(config, method, dataset)
+    unfit = [
+        line
+        for check in (fitting.check_batch, fitting.check_view, fitting.check_size)
+        for line in told(lambda check=check: check(config.recipe, dataset))
+    ]
+    config, method = _resolved(config, method, backend, dataset)
+    dataset = fitting.sized(dataset, config.recipe)
     steps = config.recipe.steps or 0
     unscheduled = told(lambda: _check_schedule(method, steps)) if steps else []
+    unscheduled += told(lambda: fitting.check_rates(config.recipe)) if steps else []
     misused = told(lambda: _check_use(config, method, steps))
-    refuse([*unbuildable, *oversized, *unscheduled, *misused])
+    refuse([*unbuildable, *unfit, *unscheduled, *misused])
     task = Task(model, dataset, config.recipe, steps)
     roles = replace(model.policy_under(config.distribution), **config.policy.model_dump(exclude_none=True))
     plan = policy.plan(task.layers, config.distribution, config.sparsity, roles)
@@ -99,41 +105,17 @@ def _document(
     return document | ({"ticket": source.described()} if source else {})
 
 
-def _resolved(config: RunConfig, method: Method, dataset: Dataset) -> tuple[RunConfig, Method]:
+def _resolved(config: RunConfig, method: Method, backend: Backend, dataset: Dataset) -> tuple[RunConfig, Method]:
     """Length in steps, the method's clock in numbers; what has no meaning for a method leaves its identity."""
     given = config.updates.model_dump(exclude_none=True)
     method = replace(method, **given)
     read = set(Updates.model_fields) - method.unread if method.updates else set[str]()
-    lengths = {"steps": _steps(config, dataset), "epochs": None}
-    recipe = config.recipe.model_copy(update=lengths | _unread_by_optimizer(config.recipe))
+    recipe = fitting.resolved(config.recipe, config.multiplier, dataset, backend)
     changes: dict[str, Any] = {"recipe": recipe, "updates": Updates(**{name: getattr(method, name) for name in read})}
     if not method.has_sparsity:
         defaults = RunConfig.model_fields
         changes |= {name: defaults[name].default for name in ("sparsity", "distribution")}
     return config.model_copy(update=changes), method
-
-
-def _unread_by_optimizer(recipe: Recipe) -> dict[str, Any]:
-    """Momentum and Nesterov are SGD's; for any other optimizer they are as if not given."""
-    names = () if recipe.optimizer == "sgd" else ("momentum", "nesterov")
-    return {name: Recipe.model_fields[name].default for name in names}
-
-
-def _steps(config: RunConfig, dataset: Dataset) -> int:
-    """The length of the run; 0 if it is given in epochs that do not have a single batch."""
-    recipe = config.recipe
-    per_epoch = len(dataset.train.labels) // recipe.batch_size
-    steps = recipe.steps if recipe.steps is not None else (recipe.epochs or 0) * per_epoch
-    return max(1, round(steps * config.multiplier)) if steps else 0
-
-
-def _check_batch(recipe: Recipe, dataset: Dataset) -> None:
-    samples = len(dataset.train.labels)
-    if recipe.batch_size > samples:
-        raise UserError(
-            f"batch_size {recipe.batch_size} is larger than the training set of {dataset.name!r} "
-            f"({samples} samples): use at most that many"
-        )
 
 
 def _check_use(config: RunConfig, method: Method, steps: int) -> None:

@@ -6,7 +6,7 @@ They are evaluated here and passed in; nothing is ever read from an optimizer's 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 Anneal = Callable[[float, float], float]
@@ -41,4 +41,20 @@ def cubic(progress: float) -> float:
 ANNEALS: Mapping[str, Anneal] = MappingProxyType(
     {"cosine": cosine, "constant": constant, "linear": linear, "inverse-power": inverse_power}
 )
+
+
+def falling(start: float, milestones: Sequence[float], decay: float, iteration: int) -> float:
+    """start · decayⁿ after n milestones: the iteration of a milestone is the first with the lower value."""
+    return start * decay ** sum(iteration >= milestone for milestone in milestones)
+
+
+def warming(warmup: float, iteration: int) -> float:
+    """What the learning rate is multiplied by: i / warmup, at most 1; iteration 0 of a warm-up has rate 0.
+
+    Source: the RigL code's schedule for ImageNet, after Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.2.
+    """
+    return min(1.0, iteration / warmup) if warmup else 1.0
+
+
 RATES: Mapping[str, Anneal] = MappingProxyType({"cosine": cosine, "constant": constant})
+"""Learning rates over a whole run; the third schedule is `falling`."""

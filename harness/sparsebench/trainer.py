@@ -6,6 +6,7 @@ that was handed to `train` or `update` must not be used again: buffers may have 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeVar
@@ -14,15 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsebench.config import Recipe
+from sparsebench.data.augmentation import windows
 from sparsebench.data.feed import Feed
-from sparsebench.data.source import Dataset
+from sparsebench.data.source import Dataset, Split, normalised, standardised
 from sparsebench.layers import Layer
 from sparsebench.masks import Change, Counts, Masks
 from sparsebench.method import Event, Method
 from sparsebench.models import Arrays, Input, Model
-from sparsebench.schedules import RATES
+from sparsebench.schedules import RATES, falling, warming
 
 State = TypeVar("State")
+
+EVALUATION_BATCH = 1000
+EVALUATION_VALUES = 3 * 64 * 64 * EVALUATION_BATCH
+"""Pixel values that are evaluated together, at most: what a network makes of them is some fifty times as large."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +62,41 @@ class Task:
 
     def rates(self, start: int, stop: int) -> NDArray[np.float64]:
         """Learning rates of iterations start … stop − 1."""
-        anneal = RATES[self.recipe.schedule]
-        return np.array([anneal(self.recipe.learning_rate, i / self.steps) for i in range(start, stop)])
+        return np.array([self._rate(i) for i in range(start, stop)])
+
+    def _rate(self, i: int) -> float:
+        recipe = self.recipe
+        if recipe.schedule == "step":
+            rate = falling(recipe.learning_rate, recipe.milestones, recipe.decay, i)
+        else:
+            rate = RATES[recipe.schedule](recipe.learning_rate, i / self.steps)
+        return rate * warming(recipe.warmup, i)
+
+    def pixels(self, split: Split) -> NDArray[np.float32]:
+        """What the model sees of a split in memory before crop and flip: float32 of the images' shape."""
+        if self.recipe.standardise == "image":
+            return standardised(split)
+        return normalised(split, self.dataset.table)
+
+    def places(self, feed: Feed, start: int, stop: int) -> tuple[NDArray[np.int32], ...]:
+        """What batches start … stop − 1 take from a split in memory, each (stop − start, batch, …).
+
+        Indices of samples; and where they are augmented, the rows and the columns of each that make its view.
+        """
+        indices = feed.indices(start, stop)
+        if not self.augmented:
+            return (indices,)
+        return (indices, *windows(feed.draws(start, stop), self.input.image))
+
+    @property
+    def augmented(self) -> bool:
+        """Whether training images are cropped and flipped."""
+        return self.recipe.augmentation != "none"
+
+    @property
+    def evaluation_batch(self) -> int:
+        """Samples that are evaluated together: 1000, or fewer of large images."""
+        return max(1, min(EVALUATION_BATCH, EVALUATION_VALUES // math.prod(self.input.shape)))
 
 
 @dataclass(frozen=True)
@@ -110,7 +149,10 @@ class SparseTrainer(Protocol[State]):
         ...
 
     def init(self, task: Task, weights: Arrays, masks: Masks) -> State:
-        """A state at iteration 0 with these weights (masked) and masks (canonical layout; none: dense training)."""
+        """A state at iteration 0 with these weights (masked) and masks (canonical layout; none: dense training).
+
+        Running statistics are as given among the weights; what is not given starts at mean 0 and variance 1.
+        """
         ...
 
     def train(self, state: State, method: Method, feed: Feed, start: int, stop: int) -> tuple[State, Tally]:
@@ -132,7 +174,7 @@ class SparseTrainer(Protocol[State]):
         ...
 
     def weights(self, state: State) -> dict[str, NDArray[np.float32]]:
-        """A copy of all parameters, in canonical layout and float32."""
+        """A copy of all parameters and running statistics by timm's names, in canonical layout and float32."""
         ...
 
     def masks(self, state: State) -> Masks:
@@ -153,7 +195,8 @@ class Backend:
     """A backend plugin: `trainer(device)` imports the framework and returns a `SparseTrainer`.
 
     `packages` are the distributions it needs, `extra` what to install for them. `builders` adds models that exist
-    already: model name -> "module:function" (see `sparsebench.models.Model`).
+    already: model name -> "module:function" (see `sparsebench.models.Model`). `unread` are settings of the recipe that
+    mean nothing to it, and leave the identity of its runs.
     """
 
     name: str
@@ -163,3 +206,4 @@ class Backend:
     extra: str = ""
     numerics: int = 1
     builders: Mapping[str, str] = field(default_factory=dict[str, str])
+    unread: frozenset[str] = frozenset()

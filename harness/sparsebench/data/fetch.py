@@ -1,52 +1,52 @@
 """The files of a data set, from the first place that has them: the user's folder, the cache, the official address.
 
-Wherever they come from, they are checked against the size and SHA-256 of their uncompressed bytes (mirrors recompress).
-A download is checked before anything is written, written aside and renamed: a file is there whole or not at all.
+Wherever they come from, they are checked before they are used. A download is written aside, checked, and renamed: a
+file is there whole or not at all.
 """
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import io
 import os
 import urllib.request
-import zlib
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from textwrap import shorten
-from typing import BinaryIO
 from urllib.error import HTTPError
 
 from sparsebench.aside import aside, sweep
+from sparsebench.data.packing import PackedFile, unpacked
+from sparsebench.data.tarball import Tarball, unpack
+from sparsebench.environment import threads
 from sparsebench.errors import UserError
 
 TIMEOUT = 30.0
 """Seconds that a server may stay silent."""
 
-
-@dataclass(frozen=True)
-class PackedFile:
-    """A gzip file by the size and SHA-256 of its uncompressed bytes."""
-
-    name: str
-    size: int
-    sha256: str
-
-    @property
-    def limit(self) -> int:
-        """Bytes of the largest file worth receiving: data that do not shrink, stored as they are, and a header."""
-        return self.size + self.size // 1024 + 1024
+CHUNK = 1 << 20
+"""Bytes of a download that are in memory at a time."""
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A data set's files; `name` is also that of their folder, `address` (ending in /) is where the originals are."""
+    """A data set's files; `name` is also that of their folder, which may as well have one of the names `aliases`.
+
+    `address` is where the originals are: it ends in / and the files' names follow, or it is that of the `tarball` with
+    all of them, or it is empty: such a data set is never downloaded.
+    """
 
     name: str
     address: str
     files: tuple[PackedFile, ...]
+    aliases: tuple[str, ...] = ()
+    tarball: Tarball | None = None
+
+    def origin(self, file: PackedFile) -> str:
+        """Where the original of a file is, in words."""
+        return f"{file.name} of {self.address}" if self.tarball else f"{self.address}{file.name}"
 
 
 def contents(archive: Archive, folder: Path | None) -> list[bytes]:
@@ -57,10 +57,9 @@ def contents(archive: Archive, folder: Path | None) -> list[bytes]:
     Raises:
         UserError: files are missing from the folder that was named, or are damaged, or cannot be downloaded or kept.
     """
-    place = _named(archive, folder) or cache() / archive.name
-    for file in _missing(archive, place):
-        _download(archive, file, place / file.name)
-    return [_read(archive, file, place / file.name) for file in archive.files]
+    place = _named(archive, folder) or _downloaded(archive)
+    with ThreadPoolExecutor(min(threads(), len(archive.files))) as pool:  # unpacking and hashing leave Python's lock
+        return list(pool.map(partial(_read, archive, place), archive.files))
 
 
 def cache() -> Path:
@@ -78,86 +77,110 @@ def _named(archive: Archive, folder: Path | None) -> Path | None:
     root = folder or (Path(given) if given else None)
     if root is None:
         return None
-    place = root / archive.name if os.path.isdir(root / archive.name) else root
+    own = [root / name for name in (archive.name, *archive.aliases) if os.path.isdir(root / name)] or [root]
+    place = next((place for place in own if not _missing(archive, place)), own[0])
     if missing := _missing(archive, place):
-        option = "--data" if folder else "SPARSEBENCH_DATA"
-        names = ", ".join(file.name for file in missing)
-        raise UserError(
-            f"data set {archive.name!r}: {option} names {root}, but {place} has no {names}: get them from "
-            f"{archive.address}, or name no folder to have them downloaded"
-        )
+        raise _incomplete(archive, f"{'--data' if folder else 'SPARSEBENCH_DATA'} names {root}", place, missing)
     return place
 
 
+def _incomplete(archive: Archive, named: str, place: Path, missing: Sequence[PackedFile]) -> UserError:
+    names = ", ".join(file.name for file in missing)
+    packings = " or ".join(suffix for suffix in missing[0].suffixes if suffix)
+    also = f" (nor with {packings} after the name)" if packings else ""
+    remedy = f"get them from {archive.address}, or name no folder to have them downloaded"
+    return UserError(
+        f"data set {archive.name!r}: {named}, but {place} has no {names}{also}: "
+        f"{remedy if archive.address else 'put them there, or name the folder that has them'}"
+    )
+
+
 def _missing(archive: Archive, place: Path) -> list[PackedFile]:
-    # Path's own `exists` raises where a folder may not be looked into
-    return [file for file in archive.files if not os.path.exists(place / file.name)]
+    return [file for file in archive.files if _found(place, file) is None]
 
 
-def _read(archive: Archive, file: PackedFile, path: Path) -> bytes:
+def _found(place: Path, file: PackedFile) -> Path | None:
+    """Where the file is, under the first of its names that is there."""
+    paths = (place / f"{file.name}{suffix}" for suffix in file.suffixes)
+    return next((path for path in paths if os.path.exists(path)), None)  # Path's own raises in a forbidden folder
+
+
+def _read(archive: Archive, place: Path, file: PackedFile) -> bytes:
+    path = _found(place, file) or place / file.name
     try:
-        with path.open("rb") as stream:
-            return _unpacked(file, stream)
+        return unpacked(file, path)
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"data set {archive.name!r}: {path} cannot be used: {error}; replace it with {archive.address}{file.name}"
-        ) from error
+        remedy = f"replace it with {archive.origin(file)}" if archive.address else "replace it"
+        raise UserError(f"data set {archive.name!r}: {path} cannot be used: {error}; {remedy}") from error
 
 
-def _unpacked(file: PackedFile, packed: BinaryIO) -> bytes:
-    """The uncompressed bytes; never unpacks more than one byte too many.
+def _downloaded(archive: Archive) -> Path:
+    """The data set's folder in the cache, after what it lacked was downloaded."""
+    if not archive.address:
+        raise UserError(f"data set {archive.name!r} is never downloaded: name the folder that has it with --data")
+    place = cache() / archive.name
+    missing = _missing(archive, place)
+    for files in [missing] if archive.tarball and missing else [[file] for file in missing]:
+        _download(archive, files, place)
+    return place
 
-    Raises:
-        ValueError: they are not what the file's size and checksum say.
-    """
+
+def _download(archive: Archive, files: Sequence[PackedFile], place: Path) -> None:
+    """Put checked files at `place`; if another process does so at the same time, the later one replaces its like."""
     try:
-        with gzip.open(packed) as stream:
-            content = stream.read(file.size + 1)
-    except EOFError as error:
-        raise ValueError("the file is truncated") from error
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"damaged or not gzip ({error})") from error
-    if len(content) != file.size:
-        given = f"{len(content)}" if len(content) < file.size else f"more than {file.size}"
-        raise ValueError(f"{given} bytes uncompressed, expected {file.size}")
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != file.sha256:
-        raise ValueError(f"SHA-256 of the uncompressed bytes is {digest[:16]}…, expected {file.sha256[:16]}…")
-    return content
-
-
-def _download(archive: Archive, file: PackedFile, path: Path) -> None:
-    """Put a checked file at `path`; if another process does so at the same time, the later one replaces its like."""
-    try:
-        sweep(path.parent)
-        with aside(path.parent) as folder:
-            new = folder / file.name
-            with new.open("wb") as stream:
-                stream.write(_received(archive, file))
-                stream.flush()
-                os.fsync(stream.fileno())
-            new.replace(path)
+        sweep(place)
+        with aside(place) as folder:
+            for new in _received(archive, files, folder):
+                new.replace(place / new.name)
     except OSError as error:
         raise UserError(
-            f"data set {archive.name!r}: cannot write {path} ({error.strerror or error}): make room there, or set "
-            "XDG_CACHE_HOME to a folder that can be written to"
+            f"data set {archive.name!r}: cannot write {place / files[0].name} ({error.strerror or error}): make room "
+            "there, or set XDG_CACHE_HOME to a folder that can be written to"
         ) from error
 
 
-def _received(archive: Archive, file: PackedFile) -> bytes:
-    """The file as the server sends it, checked."""
-    url = archive.address + file.name
+def _received(archive: Archive, files: Sequence[PackedFile], folder: Path) -> list[Path]:
+    """The files as they come from one address, checked and on disk: new files in `folder`."""
+    url = archive.address if archive.tarball else archive.address + files[0].name
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as response:  # noqa: S310 - the scheme is the archive's own
-            packed: bytes = response.read(file.limit + 1)
-        if len(packed) > file.limit:
-            raise ValueError(f"the server sends more than {file.limit} bytes")
-        _unpacked(file, io.BytesIO(packed))
-    except (OSError, HTTPException, ValueError) as error:
-        if isinstance(error, HTTPError):
-            error.close()
+        if archive.tarball:
+            packed = _saved(url, folder / "archive", archive.tarball.size)
+            return unpack(archive.tarball, packed, files, folder)
+        packed = _saved(url, folder / files[0].name, files[0].limit)
+        unpacked(files[0], packed)
+    except ValueError as error:
         raise UserError(
             f"data set {archive.name!r}: cannot download {url}: {shorten(str(error), 200).strip('<>')}; try again, or "
             f"put its {len(archive.files)} files in a folder and name that with --data"
         ) from error
-    return packed
+    return [packed]
+
+
+def _saved(url: str, path: Path, limit: int) -> Path:
+    """What the server sends, in a new file and on disk when this returns."""
+    with path.open("wb") as stream:
+        for chunk in _chunks(url, limit):
+            stream.write(chunk)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return path
+
+
+def _chunks(url: str, limit: int) -> Generator[bytes]:
+    """What the server sends, chunk by chunk.
+
+    Raises:
+        ValueError: it does not serve, or sends more than `limit` bytes.
+    """
+    received = 0
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as response:  # noqa: S310 - the scheme is the archive's own
+            while chunk := response.read(CHUNK):
+                received += len(chunk)
+                if received > limit:
+                    raise ValueError(f"the server sends more than {limit} bytes")
+                yield chunk
+    except (OSError, HTTPException) as error:
+        if isinstance(error, HTTPError):
+            error.close()
+        raise ValueError(str(error)) from error

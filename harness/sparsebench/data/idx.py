@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsebench.data.fetch import Archive, PackedFile, contents
+from sparsebench.data.fetch import Archive, contents
+from sparsebench.data.packing import PackedFile
 from sparsebench.data.source import Dataset, Source, Split, standardising_table
 from sparsebench.errors import UserError
 

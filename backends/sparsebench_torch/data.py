@@ -1,0 +1,86 @@
+"""Batches on a device: gathered from memory there, or read ahead on the host and normalised there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sparsebench.data.ahead import Ahead
+from sparsebench.data.feed import Feed
+from sparsebench.data.source import Split
+from sparsebench.data.stream import Batches, evaluation
+from sparsebench.trainer import Task
+
+Part = tuple[Tensor, Tensor]
+"""Normalised images and int64 labels of a batch, or of one of the equal parts that make it."""
+Which = Literal["train", "test"]
+
+
+class Data:
+    """What is in memory is moved to the device once for each data set; one stream is read ahead at a time."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._splits: dict[tuple[str, str, str], Part] = {}
+        self._ahead = Ahead()
+
+    def batches(self, task: Task, feed: Feed, start: int, stop: int) -> Iterator[Iterator[Part]]:
+        """Batches start … stop − 1 of the training set, each as its equal parts."""
+        split = task.dataset.train
+        if isinstance(split, Split):
+            return self._gathered(task, split, task.places(feed, start, stop))
+        reader = self._ahead.batches(split, feed, task.steps, task.augmented)
+        return self._read(task, reader, range(start, stop))
+
+    def evaluation(self, task: Task, which: Which) -> Iterator[Part]:
+        """Every sample of a split once, in order, as it is."""
+        split, size = getattr(task.dataset, which), task.evaluation_batch
+        if isinstance(split, Split):
+            images, labels = self._placed(task, which, split)
+            yield from zip(images.split(size), labels.split(size), strict=True)
+        else:
+            table = torch.from_numpy(task.dataset.table).to(self.device)
+            for images, labels in evaluation(split, size):
+                yield self._normalised(images, labels, table)
+
+    def _gathered(self, task: Task, split: Split, places: tuple[NDArray[np.int32], ...]) -> Iterator[Iterator[Part]]:
+        images, labels = self._placed(task, "train", split)
+        whole = [torch.from_numpy(each).to(self.device).long() for each in places]
+        for batch in zip(*whole, strict=True):
+            parts = zip(*(each.chunk(task.recipe.accumulation) for each in batch), strict=True)
+            yield ((_view(images[index], *window), labels[index]) for index, *window in parts)
+
+    def _read(self, task: Task, reader: Batches, iterations: range) -> Iterator[Iterator[Part]]:
+        table, parts = torch.from_numpy(task.dataset.table).to(self.device), task.recipe.accumulation
+        for i in iterations:
+            images, labels = reader.batch(i)
+            split = zip(np.split(images, parts), np.split(labels, parts), strict=True)
+            yield (self._normalised(*part, table) for part in split)
+
+    def _normalised(self, images: NDArray[np.uint8], labels: NDArray[np.int32], table: Tensor) -> Part:
+        """A gather: arithmetic on the device would not be the same on every backend."""
+        pixels = torch.from_numpy(images).to(self.device).int()
+        channels = torch.arange(table.shape[1], device=self.device).view(-1, 1, 1)
+        return table[pixels, channels], torch.from_numpy(labels).to(self.device).long()
+
+    def _placed(self, task: Task, which: Which, split: Split) -> Part:
+        key = (task.dataset.fingerprint, task.recipe.standardise, which)
+        if key not in self._splits:
+            images = torch.from_numpy(task.pixels(split)).to(self.device)
+            self._splits[key] = images, torch.from_numpy(split.labels).to(self.device).long()
+        return self._splits[key]
+
+
+def _view(images: Tensor, rows: Tensor | None = None, columns: Tensor | None = None) -> Tensor:
+    """The given rows (batch, height) and columns (batch, width) of each image."""
+    if rows is None or columns is None:
+        return images
+    height, width = images.shape[2:]
+    flat = (rows[:, :, None] * width + columns[:, None, :]).flatten(1)
+    seen = images.flatten(2).gather(2, flat[:, None].expand(-1, images.shape[1], -1))
+    return seen.unflatten(2, (height, width))

@@ -1,0 +1,105 @@
+"""A recipe made to fit: lengths in steps, what nothing reads left out, and what a data set cannot bear refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from sparsebench.config import Recipe
+from sparsebench.data.augmentation import PADDING
+from sparsebench.data.source import Dataset, Split
+from sparsebench.data.stream import Stream
+from sparsebench.errors import UserError
+from sparsebench.trainer import Backend
+
+SGD = frozenset({"momentum", "nesterov"})
+"""Settings that other optimizers do not read."""
+
+
+def resolved(recipe: Recipe, multiplier: float, dataset: Dataset, backend: Backend) -> Recipe:
+    """Everything in steps, `multiplier` times as long; settings that nothing reads are as if not given."""
+    unit = multiplier * (1 if recipe.steps is not None else len(dataset.train.labels) // recipe.batch_size)
+    length = recipe.epochs if recipe.steps is None else recipe.steps
+    lengths = {
+        "steps": max(1, round(unit * (length or 0))) if unit else 0,
+        "epochs": None,
+        "milestones": tuple(float(round(unit * each)) for each in recipe.milestones),
+        "warmup": float(round(unit * recipe.warmup)),
+    }
+    return recipe.model_copy(update=lengths | {name: _default(name) for name in unread(recipe, dataset, backend)})
+
+
+def unread(recipe: Recipe, dataset: Dataset, backend: Backend) -> set[str]:
+    """Settings of the recipe that mean nothing here."""
+    names = set(backend.unread)
+    if recipe.optimizer != "sgd":
+        names |= SGD
+    if recipe.schedule != "step":
+        names |= {"decay"}
+    if recipe.image_size == dataset.shape[1]:
+        names |= {"image_size"}
+    return names
+
+
+def _default(name: str) -> Any:
+    return Recipe.model_fields[name].default
+
+
+def sized(dataset: Dataset, recipe: Recipe) -> Dataset:
+    """The data set with images of the recipe's size."""
+    size, train, test = recipe.image_size, dataset.train, dataset.test
+    if size is None or not (isinstance(train, Stream) and isinstance(test, Stream)):
+        return dataset
+    return replace(dataset, train=train.at(size), test=test.at(size))
+
+
+def check_batch(recipe: Recipe, dataset: Dataset) -> None:
+    """Refuse a batch that is larger than the training set."""
+    samples = len(dataset.train.labels)
+    if recipe.batch_size > samples:
+        raise UserError(
+            f"batch_size {recipe.batch_size} is larger than the training set of {dataset.name!r} "
+            f"({samples} samples): use at most that many"
+        )
+
+
+def check_view(recipe: Recipe, dataset: Dataset) -> None:
+    """Refuse augmentation and standardisation that are for images in memory where they are not, and the reverse."""
+    augmentation, memory = recipe.augmentation, isinstance(dataset.train, Split)
+    if augmentation == ("resized-crop-flip" if memory else "crop-flip"):
+        fitting, where = ("crop-flip", "in memory") if memory else ("resized-crop-flip", "read from a folder")
+        raise UserError(
+            f"augmentation {augmentation!r} is not for {dataset.name!r}, whose images are {where}: use {fitting!r} or "
+            "'none'"
+        )
+    if augmentation == "crop-flip" and min(dataset.shape[1:]) <= PADDING:
+        raise UserError(
+            f"augmentation 'crop-flip' mirrors {PADDING} pixels and images of {dataset.name!r} are "
+            f"{dataset.shape[1]} × {dataset.shape[2]}: use 'none'"
+        )
+    if recipe.standardise == "image" and not memory:
+        raise UserError(
+            f"standardise 'image' is for data sets in memory, and {dataset.name!r} is read from a folder: use 'channel'"
+        )
+
+
+def check_size(recipe: Recipe, dataset: Dataset) -> None:
+    """Refuse another size of images that are as they are."""
+    if recipe.image_size not in (None, dataset.shape[1]) and isinstance(dataset.train, Split):
+        raise UserError(
+            f"image_size {recipe.image_size}: images of {dataset.name!r} are {dataset.shape[1]} pixels a side, and "
+            "only those of image folders are resized; leave it out"
+        )
+
+
+def check_rates(recipe: Recipe) -> None:
+    """Refuse a schedule of the learning rate that ends after the run; lengths are in steps."""
+    steps = recipe.steps or 0
+    if recipe.warmup >= steps and recipe.warmup:
+        raise UserError(f"warm-up of {recipe.warmup:g} steps in a run of {steps}: make it shorter than the run")
+    late = [milestone for milestone in recipe.milestones if not 0 < milestone < steps]
+    if late:
+        raise UserError(
+            f"milestone at step {late[0]:g} of a run of {steps}: milestones are in the unit of the length, after its "
+            "start and before its end"
+        )
