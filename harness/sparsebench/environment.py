@@ -25,7 +25,7 @@ def describe(backend: Backend, device: str) -> dict[str, Any]:
         "cpu": cpu(),
         "threads": threads(),
         "device": device,
-        "packages": {name: importlib.metadata.version(name) for name in ("numpy", *backend.packages)},
+        "packages": {name: importlib.metadata.version(name) for name in ("numpy", "pillow", *backend.packages)},
         "started": now(),
     }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -58,7 +58,7 @@ class Stream:
         return replace(self, size=size)
 
     def image(self, index: int, draw: int | None) -> Pixels:
-        """One image, RGB: uint8 (3, size, size), bilinear with antialiasing.
+        """One image, RGB: uint8 (3, size, size), an array of its own, bilinear with antialiasing.
 
         Without a draw it is cropped as torchvision evaluates on ImageNet: shorter side round(size · 256 / 224), centre
         (in one step, which may round a value up where two round it down). A draw, a random 64-bit integer, stands for
@@ -73,14 +73,15 @@ class Stream:
         crop = crops.random(*picture.size, draw)
         # cut first: `resize` would let what is just outside of the box shine through at the edges
         pixels = _resized(picture.crop(crop.box), self.size, None)
-        return pixels[:, :, ::-1] if crop.flip else pixels
+        return np.ascontiguousarray(pixels[:, :, ::-1]) if crop.flip else pixels
 
     def identify(self, digest: Digest) -> None:
-        """Give label, class folder, name and size in bytes of each file to a digest.
+        """Give the number of files, then label, class folder, name and size in bytes of each, to a digest.
 
         Raises:
             UserError: a file is not there any more.
         """
+        digest.update(ascii(len(self.paths)).encode())
         for path, label in zip(self.paths, self.labels.tolist(), strict=True):
             digest.update(ascii((label, path.parent.name, path.name, _bytes(path))).encode())
 
@@ -172,7 +173,8 @@ class _Reading:
 
     def finished(self) -> tuple[Pixels, Labels]:
         try:
-            for task in self.tasks:
+            done, _ = wait(self.tasks, return_when=FIRST_EXCEPTION)  # wakes up once, not for each image
+            for task in done:
                 task.result()
         finally:
             self.drop()
@@ -220,7 +222,7 @@ class _Reader:
 
 def _decoded(path: Path) -> Image:
     """An image file as RGB; its EXIF orientation is ignored, as torchvision does."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path, formats=("JPEG", "PNG")) as picture:
@@ -228,11 +230,18 @@ def _decoded(path: Path) -> Image:
             picture.load()
             picture.info.pop("transparency", None)  # Pillow would warn that RGB has none
             return picture.convert("RGB")
+    except UnidentifiedImageError as error:
+        raise _refusal(path, "it is not a JPEG or PNG image") from error
     except Exception as error:  # on damaged files Pillow raises whatever its parsers stumble on
-        fault = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UserError(
-            f"image {path} cannot be used: {fault}; replace it with the original, or remove it from the data set"
-        ) from error
+        fault = error.strerror if isinstance(error, OSError) else None
+        raise _refusal(path, fault or str(error) or type(error).__name__) from error
+
+
+def _refusal(path: Path, fault: str) -> UserError:
+    fault = " ".join(fault.split())
+    return UserError(
+        f"image {path} cannot be used: {fault}; replace it with the original or remove it from the data set"
+    )
 
 
 def _check(picture: Image) -> None:
@@ -247,11 +256,12 @@ def _resized(picture: Image, size: int, box: tuple[float, float, float, float] |
     """The box (None: all of it) at this size: uint8 (3, size, size)."""
     from PIL.Image import Resampling
 
-    return np.asarray(picture.resize((size, size), Resampling.BILINEAR, box)).transpose(2, 0, 1)
+    pixels = np.asarray(picture.resize((size, size), Resampling.BILINEAR, box))
+    return np.array(pixels.transpose(2, 0, 1), order="C")
 
 
 def _bytes(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError as error:
-        raise UserError(f"image {path} cannot be used: {error.strerror}; list the folder again") from error
+        raise _refusal(path, error.strerror or str(error)) from error
