@@ -41,7 +41,7 @@ def timetables(draw):
 def test_every_iteration_is_consumed_once_in_order(timetable):
     steps, events = timetable
     consumed = []
-    for leg in timeline(steps, events):
+    for leg in timeline(steps, events, 10):
         consumed += range(leg.start, leg.stop)
         if leg.event and leg.event.replaces_step:
             consumed.append(leg.event.iteration)
@@ -52,7 +52,7 @@ def test_every_iteration_is_consumed_once_in_order(timetable):
 @given(timetables())
 def test_every_event_has_its_place(timetable):
     steps, events = timetable
-    legs = [leg for leg in timeline(steps, events) if leg.event]
+    legs = [leg for leg in timeline(steps, events, 10) if leg.event]
     assert tuple(leg.event for leg in legs) == events
     for leg in legs:
         trained = leg.event.iteration in range(leg.start, leg.stop)
@@ -63,7 +63,7 @@ def test_every_event_has_its_place(timetable):
 @given(timetables())
 def test_evaluations_are_ten_and_the_last_is_at_the_end(timetable):
     steps, events = timetable
-    done = [leg.done for leg in timeline(steps, events) if leg.evaluated]
+    done = [leg.done for leg in timeline(steps, events, 10) if leg.evaluated]
     assert done[-1] == steps
     assert done == sorted(set(done))
     assert len(done) == min(10, steps)
@@ -74,7 +74,7 @@ def test_evaluations_are_ten_and_the_last_is_at_the_end(timetable):
 @given(timetables())
 def test_no_leg_is_longer_than_a_fiftieth(timetable):
     steps, events = timetable
-    legs = list(timeline(steps, events))
+    legs = list(timeline(steps, events, 10))
     assert all(leg.done - leg.start <= max(1, steps // 50) for leg in legs)
     assert all(before.done == after.start for before, after in pairwise(legs))
 

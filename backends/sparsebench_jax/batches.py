@@ -32,8 +32,8 @@ def accumulated(
 ) -> Callable[..., tuple[jax.Array, Any, dict[str, jax.Array]]]:
     """(mean loss, rest, mean gradients) over the equal parts of a batch, one after another.
 
-    `value_and_grad(parameters, rest, images, labels)` returns ((loss, rest), gradients). Where it is `unrolled` there is
-    no loop, and the program grows with the number of parts.
+    `value_and_grad(parameters, rest, images, labels)` returns ((loss, rest), gradients). `unrolled`, there is no loop,
+    and the program grows with the number of parts.
     """
 
     def of_part(parameters: Any, rest: Any, origin: Origin, batch: Batch) -> tuple[jax.Array, Any, Any]:

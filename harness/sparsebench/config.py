@@ -53,6 +53,7 @@ class Recipe(Settings):
     image_size: Annotated[
         Positive | None, Field(description="pixels a side, for image folders; else as the data set is")
     ] = None
+    evaluations: Annotated[Positive, Field(description="on the test set, evenly spread, the last at the end")] = 10
     steps: Annotated[Positive | None, Field(description="length in steps")] = None
     epochs: Annotated[float | None, Field(gt=0, description="length in passes over the training set")] = None
 

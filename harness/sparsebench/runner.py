@@ -120,7 +120,8 @@ def _loop(current: Run, progress: Progress) -> Metrics:
     """All legs of the run; returns the last evaluation, which is that of the last iteration."""
     steps, rewind = current.prepared.task.steps, current.prepared.config.rewind
     metrics = Metrics(math.nan, math.nan)  # every timeline ends with an evaluation
-    for leg in timeline(steps, current.prepared.method.events(steps), current.start, [rewind] if rewind else []):
+    events, evaluations = current.prepared.method.events(steps), current.prepared.task.recipe.evaluations
+    for leg in timeline(steps, events, evaluations, current.start, [rewind] if rewind else []):
         if leg.start < leg.stop:
             current.train(leg.start, leg.stop)
         if leg.event:

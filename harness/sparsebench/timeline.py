@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from sparsebench.method import Event
 
-EVALUATIONS = 10
-"""On the way and at the end; the accuracy that counts is the one at the last iteration."""
 REPORTS = 50
 """Segments are short enough to tell about as often how far a run has come."""
 
@@ -27,17 +25,19 @@ class Leg:
     evaluated: bool
 
 
-def timeline(steps: int, events: Sequence[Event], start: int = 0, stops: Iterable[int] = ()) -> Iterator[Leg]:
+def timeline(
+    steps: int, events: Sequence[Event], evaluations: int, start: int = 0, stops: Iterable[int] = ()
+) -> Iterator[Leg]:
     """Every iteration from `start` once, in order, in legs that end at events, evaluations, reports and `stops`."""
     due = {event.iteration: event for event in events if event.iteration >= start}
-    evaluations, stride = marks(steps), max(1, steps // REPORTS)
-    ends = evaluations | {*range(stride, steps, stride), steps, *stops} | {i + 1 for i in due}
+    evaluated, stride = marks(steps, evaluations), max(1, steps // REPORTS)
+    ends = evaluated | {*range(stride, steps, stride), steps, *stops} | {i + 1 for i in due}
     for done in sorted(end for end in ends if end > start):
         event = due.get(done - 1)
-        yield Leg(start, done - bool(event and event.replaces_step), event, done, done in evaluations)
+        yield Leg(start, done - bool(event and event.replaces_step), event, done, done in evaluated)
         start = done
 
 
-def marks(steps: int) -> set[int]:
-    """After how many iterations the test split is evaluated: every tenth of the run, the end included."""
-    return {max(1, round(steps * k / EVALUATIONS)) for k in range(1, EVALUATIONS + 1)}
+def marks(steps: int, evaluations: int) -> set[int]:
+    """After how many iterations the test split is evaluated, evenly spread: the end included, whose accuracy counts."""
+    return {max(1, round(steps * k / evaluations)) for k in range(1, evaluations + 1)}

@@ -7,7 +7,7 @@ https://www.cs.toronto.edu/~kriz/cifar.html). The other versions of these data s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 from sparsebench.data.fetch import Archive, contents
 from sparsebench.data.packing import PackedFile
 from sparsebench.data.source import Dataset, Source, Split, moments, standardising_table
+from sparsebench.data.stream import Stream
 from sparsebench.data.tarball import Tarball
 from sparsebench.errors import UserError
 
 SHAPE = (3, 32, 32)
 PIXELS = 3072
 SUFFIXES = ("", ".xz", ".gz")
+MINI = (2000, 1000)
+"""Training and test images of `cifar10-mini`."""
 
 TEN = (("label", 10),)
 HUNDRED = (("coarse label", 20), ("fine label", 100))
@@ -107,10 +110,27 @@ def _fault(data: Dataset, expected: Whole) -> str | None:
         counts = np.bincount(split.labels, minlength=data.classes)
         if wrong := np.flatnonzero(counts != each).tolist():
             return f"{counts[wrong[0]]} {part} records of fine label {wrong[0]}, expected {each}"
-    found = tuple((round(mean / 255, 8), round(deviation / 255, 8)) for mean, deviation in moments(data.train.images))
+    images = _in_memory(data.train).images
+    found = tuple((round(mean / 255, 8), round(deviation / 255, 8)) for mean, deviation in moments(images))
     if found != expected.moments:
         return f"channel means and deviations of the training pixels are {found}, published are {expected.moments}"
     return None
+
+
+def _in_memory(split: Split | Stream) -> Split:
+    if not isinstance(split, Split):
+        raise TypeError("the records of CIFAR are in memory, not images of a folder")
+    return split
+
+
+def _mini(folder: Path | None) -> Dataset:
+    """The first records of the first training file, and of the test file."""
+    data = dataset(replace(CIFAR10, files=(CIFAR10.files[0], CIFAR10.files[-1])), TEN, folder)
+    train, test = (
+        Split(split.images[:count], split.labels[:count])
+        for split, count in ((_in_memory(data.train), MINI[0]), (_in_memory(data.test), MINI[1]))
+    )
+    return Dataset("cifar10-mini", data.classes, train, test, standardising_table(train.images))
 
 
 def _cifar100(folder: Path | None) -> Dataset:
@@ -157,6 +177,11 @@ SUBSET = Archive(
 )
 
 cifar10 = Source("cifar10", "50,000 + 10,000 photographs in 10 classes, 32 × 32 pixels", partial(dataset, CIFAR10, TEN))
+cifar10_mini = Source(
+    "cifar10-mini",
+    f"the first {MINI[0]:,} + {MINI[1]:,} images of CIFAR-10, for trying things out: results are not CIFAR-10 results",
+    _mini,
+)
 cifar100 = Source("cifar100", "50,000 + 10,000 photographs in 100 classes, 32 × 32 pixels", _cifar100)
 cifar100_subset = Source(
     "cifar100-subset",
