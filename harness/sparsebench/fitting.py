@@ -72,7 +72,7 @@ def check_view(recipe: Recipe, dataset: Dataset) -> None:
             f"augmentation {augmentation!r} is not for {dataset.name!r}, whose images are {where}: use {fitting!r} or "
             "'none'"
         )
-    if augmentation == "crop-flip" and min(dataset.shape[1:]) <= PADDING:
+    if augmentation == "crop-flip" and min(dataset.shape[1:]) < PADDING:
         raise UserError(
             f"augmentation 'crop-flip' mirrors {PADDING} pixels and images of {dataset.name!r} are "
             f"{dataset.shape[1]} × {dataset.shape[2]}: use 'none'"

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from sparsebench.layers import Image
 
 PADDING = 4
-"""Pixels by which an image is continued on each side, mirrored at its edge pixels, which are not repeated."""
+"""Pixels by which an image is continued on each side, mirrored at its edge: the edge pixels appear twice."""
 
 
 def windows(draws: NDArray[np.uint64], image: Image) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Rows int32 (…, height) and columns int32 (…, width) of each view, from a random 64-bit integer for each.
 
     A window of the image's own size, anywhere in the padded image, flipped left to right in half of all cases.
-    Source: Zagoruyko and Komodakis, Wide Residual Networks, 2016, section 3 (padding of Lee et al., 2015, mirrored).
+    Source: the RigL code's `cifar_resnet/data_helper.py`, after Zagoruyko and Komodakis, Wide Residual Networks, 2016.
     """
     height, width = image
     rows = _mirrored(_offsets(draws, 0)[..., None] + np.arange(height), height)
@@ -34,6 +34,6 @@ def _offsets(draws: NDArray[np.uint64], shift: int) -> NDArray[np.int64]:
 
 
 def _mirrored(places: NDArray[np.int64], size: int) -> NDArray[np.int32]:
-    """Places in −(size − 1) … 2·size − 2 as places in the image."""
-    inner = np.abs(places)
-    return np.where(inner >= size, 2 * (size - 1) - inner, inner).astype(np.int32)
+    """Places in −size … 2·size − 1 as places in the image."""
+    inner = np.where(places < 0, -1 - places, places)
+    return np.where(inner >= size, 2 * size - 1 - inner, inner).astype(np.int32)
