@@ -56,9 +56,13 @@ def cells(records: Iterable[Record]) -> list[Cell]:
 
 
 def nominal_recipe(config: RunConfig) -> dict[str, Any]:
-    """The recipe at training multiplier 1: a multiplier is a column of its own and scales the steps."""
-    recipe = config.recipe.model_dump(mode="json")
-    return recipe | {"steps": round((config.recipe.steps or 0) / config.multiplier)}
+    """The recipe at training multiplier 1: a multiplier is a column of its own and scales all lengths."""
+    recipe, multiplier = config.recipe, config.multiplier
+    return recipe.model_dump(mode="json") | {
+        "steps": round((recipe.steps or 0) / multiplier),
+        "milestones": [round(each / multiplier) for each in recipe.milestones],
+        "warmup": round(recipe.warmup / multiplier),
+    }
 
 
 def settings(cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
@@ -79,9 +83,10 @@ def _facts(cell: Cell) -> list[Fact]:
     numerics = {"method": method, "model": benchmark, "backend": backend, "recipe": benchmark}
     versions = identity.get("numerics") or {}
     shared = nominal_recipe(config) | {"data": str(identity.get("data"))[:12]}
+    own = {"memory_format": backend}  # a backend to which a setting means nothing has the default for it
     alike = (*method, config.backend, config.sparsity, config.multiplier)
     return [
-        *(Fact(name, value, benchmark) for name, value in shared.items()),
+        *(Fact(name, value, own.get(name, benchmark)) for name, value in shared.items()),
         *(Fact(name, value, method) for name, value in config.updates.model_dump(mode="json").items()),
         *(Fact(f"{name}_numerics", versions.get(name), scope) for name, scope in numerics.items()),
         *([] if config.sparsity else [Fact("distribution", config.distribution, alike)]),

@@ -82,7 +82,8 @@ def _rank(row: Row) -> tuple[Any, ...]:
 
 def _benchmark(cell: Cell) -> str:
     """What rows must share to be expected to have the same seeds."""
-    return json.dumps([cell.config.model, cell.config.dataset, nominal_recipe(cell.config)], sort_keys=True)
+    shared = {name: value for name, value in nominal_recipe(cell.config).items() if name != "memory_format"}
+    return json.dumps([cell.config.model, cell.config.dataset, shared], sort_keys=True)
 
 
 def _expected(found: Sequence[Cell]) -> Mapping[str, set[int]]:
