@@ -19,6 +19,8 @@ from sparsebench.trainer import Task
 Part = tuple[Tensor, Tensor]
 """Normalised images and int64 labels of a batch, or of one of the equal parts that make it."""
 Which = Literal["train", "test"]
+BLOCK = 128
+"""Batches whose places are moved to the device together."""
 
 
 class Data:
@@ -33,7 +35,7 @@ class Data:
         """Batches start … stop − 1 of the training set, each as its equal parts."""
         split = task.dataset.train
         if isinstance(split, Split):
-            return self._gathered(task, split, task.places(feed, start, stop))
+            return self._gathered(task, split, feed, start, stop)
         reader = self._ahead.batches(split, feed, task.steps, task.augmented)
         return self._read(task, reader, range(start, stop))
 
@@ -48,12 +50,13 @@ class Data:
             for images, labels in evaluation(split, size):
                 yield self._normalised(images, labels, table)
 
-    def _gathered(self, task: Task, split: Split, places: tuple[NDArray[np.int32], ...]) -> Iterator[Iterator[Part]]:
+    def _gathered(self, task: Task, split: Split, feed: Feed, start: int, stop: int) -> Iterator[Iterator[Part]]:
         images, labels = self._placed(task, "train", split)
-        whole = [torch.from_numpy(each).to(self.device).long() for each in places]
-        for batch in zip(*whole, strict=True):
-            parts = zip(*(each.chunk(task.recipe.accumulation) for each in batch), strict=True)
-            yield ((_view(images[index], *window), labels[index]) for index, *window in parts)
+        for first in range(start, stop, BLOCK):
+            places = task.places(feed, first, min(first + BLOCK, stop))
+            for batch in zip(*(torch.from_numpy(each).to(self.device).long() for each in places), strict=True):
+                parts = zip(*(each.chunk(task.recipe.accumulation) for each in batch), strict=True)
+                yield ((_view(images[index], *window), labels[index]) for index, *window in parts)
 
     def _read(self, task: Task, reader: Batches, iterations: range) -> Iterator[Iterator[Part]]:
         table, parts = torch.from_numpy(task.dataset.table).to(self.device), task.recipe.accumulation

@@ -36,6 +36,9 @@ HELP = {
     "leaderboard": """Print the board of all records, or of one suite's.
 
         One row for each cell (method, sparsity, backend) over all its seeds.""",
+    "plot": """Draw curves of a few runs, as an SVG file.
+
+        For example: `sparsebench plot curves --only method=rigl,seed=0 --to curves.svg`""",
     "ui": """Browse runs in MLflow, on this machine.
 
         What is not mirrored yet is mirrored first; Ctrl-C ends it.""",
