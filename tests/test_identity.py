@@ -21,7 +21,7 @@ RIGL = RunConfig(
     recipe=Recipe(steps=1000), updates=CLOCK,
 )  # fmt: skip
 PINNED = "digits_lenet-300-100_rigl_0.9_torch_seed3_bd47bac8158c"
-LATER = ["f4a1ecc50c86", "5b8b6c64b086"]
+LATER = ["f4a1ecc50c86", "5b8b6c64b086", "cea303b7d449"]
 
 
 def named(config=RIGL, data=DATA, method=1, model=1, backend=1):
