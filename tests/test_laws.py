@@ -21,6 +21,8 @@ from sparsebench.methods.static import static
 from sparsebench.models import initial_weights
 from tasks import begin, bits, conv, gated, half, images, short, task, trainer_on, update, walk
 
+pytest_plugins = ("compilations",)
+
 
 @pytest.fixture(scope="module")
 def trainer(backend):
@@ -209,21 +211,6 @@ def test_evaluation_counts_every_sample_once(trainer, samples):
 
 
 # ---- compilation ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def compiled():
-    """Names of what XLA compiles from now on, as it happens."""
-    monitoring = pytest.importorskip("jax", reason="counts JAX's compilations").monitoring
-    seen = []
-
-    def listen(event, duration, **facts):
-        if event.endswith("backend_compile_duration"):
-            seen.append(facts.get("fun_name"))
-
-    monitoring.register_event_duration_secs_listener(listen)
-    yield seen
-    monitoring.unregister_event_duration_listener(listen)
 
 
 @pytest.mark.parametrize("place", ["on_host", "on_device"])
