@@ -1,5 +1,6 @@
 """Crop and flip, standardisation, streams: what a network sees is to the bit what an image-by-image oracle makes."""
 
+import threading
 from dataclasses import replace
 from functools import partial
 from itertools import islice, pairwise
@@ -19,7 +20,7 @@ from sparsebench.data.feed import Feed
 from sparsebench.data.folder import dataset as folder_of
 from sparsebench.data.source import Split
 from sparsebench.data.source import standardised as per_image
-from sparsebench.data.stream import Stream
+from sparsebench.data.stream import Stream, cores
 from sparsebench.method import Event
 from sparsebench.methods.dense import dense
 from sparsebench.methods.rigl import rigl
@@ -172,6 +173,20 @@ def test_so_they_are_in_jax_step_by_step(monkeypatch):
 @pytest.mark.parametrize("view", STREAMED)
 def test_batches_of_a_folder_are_the_oracles(streaming, folder, view):
     assert_seen(streaming, streamed(folder, **STREAMED[view]), [0, 1, 2, 5, 4])
+
+
+def test_runs_of_one_trainer_do_not_mix(streaming, folder):
+    """Another seed, view or split is another run, and the threads of the one before have ended."""
+    jobs = [
+        (streamed(folder), 1),
+        (streamed(folder), 2),
+        (streamed(folder, augmentation="resized-crop-flip"), 2),
+        (streamed(replace(folder, train=folder.test)), 2),
+    ]
+    for job, seed in [*jobs, *jobs]:
+        assert_seen(streaming, job, [0, 1], seed)
+        readers = [thread for thread in threading.enumerate() if thread.name.startswith("sparsebench-read")]
+        assert 0 < len(readers) <= cores()
 
 
 class Ramp(Stream):
