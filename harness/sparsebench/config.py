@@ -81,7 +81,10 @@ class Recipe(Settings):
     @classmethod
     def _in_equal_parts(cls, accumulation: int, others: ValidationInfo) -> int:
         if others.data.get("batch_size", 0) % accumulation:
-            raise ValueError(f"{accumulation} parts of a batch of {others.data['batch_size']} are not of equal size")
+            raise ValueError(
+                f"{accumulation} parts of a batch of {others.data['batch_size']} are not of equal size: choose a "
+                "number that divides the batch"
+            )
         return accumulation
 
     @field_validator("nesterov")

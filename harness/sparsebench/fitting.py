@@ -103,3 +103,8 @@ def check_rates(recipe: Recipe) -> None:
             f"milestone at step {late[0]:g} of a run of {steps}: milestones are in the unit of the length, after its "
             "start and before its end"
         )
+    if len(set(recipe.milestones)) < len(recipe.milestones):
+        raise UserError(
+            f"milestones at steps {', '.join(f'{each:g}' for each in recipe.milestones)}: no two may be the same step; "
+            "set them further apart"
+        )
