@@ -16,7 +16,7 @@ from sparsebench.distributions import active
 from sparsebench.layers import Layer
 from sparsebench.ledger import Ledger
 from sparsebench.masks import budget
-from sparsebench.method import Event, each_layer
+from sparsebench.method import each_layer
 from sparsebench.prepare import Prepared
 from sparsebench.records import Record
 from sparsebench.results import costs
@@ -75,9 +75,9 @@ class _Start:
 
 def forecast(prepared: Prepared, source: Forecast | None = None) -> Forecast:
     """Replay a run; `source` is the one that its ticket comes from."""
-    task, method = prepared.task, prepared.method
+    method, layers = prepared.method, prepared.task.layers
     first = _start(prepared, source)
-    account, now = Ledger(task.layers, task.recipe.batch_size), first.active
+    account, now = Ledger(layers, prepared.task.recipe.batch_size), first.active
     enter = account.observed_steps if method.observe else account.steps
     timetable = list(legs(prepared, first.iteration))
     for leg in timetable:
@@ -85,7 +85,8 @@ def forecast(prepared: Prepared, source: Forecast | None = None) -> Forecast:
         if leg.event:
             if method.needs_gradient:
                 account.dense_gradient(now)
-            now = _updated(prepared, first.sparsities, now, leg.event)
+            planned = budget(method, layers, first.sparsities, now, leg.event)
+            now = {name: counts.active for name, counts in planned.items()}
     updates = sum(leg.event is not None for leg in timetable)
     settled = first.settled and not (updates and method.moves_counts)
     return Forecast(
@@ -117,11 +118,6 @@ def _planned(layers: Sequence[Layer], sparsities: Mapping[str, float], share: fl
     return {layer.name: active(layer.size, share * sparsities[layer.name]) for layer in layers}
 
 
-def _updated(prepared: Prepared, sparsities: Mapping[str, float], now: Counts, event: Event) -> Counts:
-    counts = budget(prepared.method, prepared.task.layers, sparsities, now, event)
-    return {name: planned.active for name, planned in counts.items()}
-
-
 def _costs(prepared: Prepared, account: Ledger, now: Counts, source: Forecast | None) -> dict[str, float | None]:
     before = source.costs["training_flops"] if source else 0
     if before is None or any(layer.kind == "other" for layer in prepared.task.layers):
@@ -137,9 +133,10 @@ def _costs(prepared: Prepared, account: Ledger, now: Counts, source: Forecast | 
 class Calibration:
     """What a kind of run takes on this machine, in seconds.
 
-    `step` is one of `samples` samples, `observed` one whose gradients the method observes, if any does; `updates` are mask updates by method,
-    with a gradient of as many samples where it takes one; `evaluation` is a batch of the test set. `rest` is what a run
-    takes beside those, its record included; `setup` what a worker takes once for runs of this kind, to compile.
+    `step` is one of `samples` samples, `observed` one whose gradients the method observes, if any does. `updates` are
+    mask updates by method, with a gradient of as many samples where it takes one; `evaluation` is a batch of the test
+    set. `rest` is what a run takes beside those, its record included; `setup` what a worker takes once for runs of this
+    kind, to compile.
     """
 
     samples: int

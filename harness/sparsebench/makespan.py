@@ -40,7 +40,7 @@ def makespan(jobs: Sequence[Timed], workers: int, launches: Mapping[str, float])
             if job:
                 idle.remove(worker)
                 waiting.remove(job)
-                heapq.heappush(busy, (now + _taken(worker, job, launches), len(waiting), worker, job))
+                heapq.heappush(busy, (now + _taken(worker, job, launches), -len(waiting), worker, job))
         now, _, worker, _ = heapq.heappop(busy)
         idle.append(worker)
     return now

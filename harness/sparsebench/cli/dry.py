@@ -125,7 +125,7 @@ def span(seconds: float | None) -> str:
 
 def _notes(found: Mapping[str, Any]) -> list[str]:
     """The totals, and how to read the columns."""
-    cells = found["cells"]
+    cells = [cell for cell in found["cells"] if cell["to_do"]]
     moved = not all(cell["exact"] for cell in cells)
     tickets = any(cell["source_training_flops"] for cell in cells)
     unknown = any(cell["training_flops"] is None for cell in cells)
@@ -146,9 +146,10 @@ def _total(totals: Row) -> list[str]:
         return [f"0 of {runs} runs to do: all are recorded"]
     flops = totals["training_flops"]
     cost = "unknown" if flops is None else f"{'' if totals['exact'] else '≈'}{_amount(flops)}FLOPs"
+    wall = totals["wall_seconds"]
     return [
         f"{totals['to_do']} of {runs} runs to do, {totals['workers']} at a time: {cost} of training",
-        f"expected time: about {span(totals['wall_seconds'])}",
+        "expected time: " + (span(wall) if wall is None else f"about {span(wall)}"),
     ]
 
 
@@ -158,7 +159,7 @@ def _timing(found: Mapping[str, Any]) -> list[str]:
         return []
     parts = sorted({(each["samples"], each["batch_size"]) for each in measured if each["samples"] < each["batch_size"]})
     return [
-        "a run: about so long, from a few steps, updates and an evaluation measured just now; what workers take to",
-        "start and to compile is in the expected time only",
+        "a run: about, from a few steps, updates and an evaluation, measured just now; what workers",
+        "take to start and to compile is in the expected time only",
         *(f"measured with {samples} of {batch} samples a step, and scaled" for samples, batch in parts),
     ]
