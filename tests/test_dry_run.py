@@ -93,6 +93,13 @@ def test_a_part_of_a_suite(command):
     assert (cell["method"], cell["seeds"]) == ("rigl", [1])
 
 
+def test_every_axis_of_a_run_makes_a_part(command):
+    suite_with(seeds="2\nmultipliers = [1.0, 2.0]")
+    wanted = "model=lenet-300-100,dataset=dots,method=rigl,sparsity=0.5,distribution=erk,multiplier=2,backend=toy"
+    (cell,) = told(command, "--only", f"{wanted},seed=1")["cells"]
+    assert (cell["multiplier"], cell["steps"], cell["seeds"]) == (2.0, 24, [1])
+
+
 def test_the_table_fits_a_terminal(command):
     suite_with(methods='["dense", "rigl", "pruning-global", "snip"]', sparsities="[0.5, 0.98]")
     code, out, err = command(*DRY)

@@ -22,17 +22,16 @@ from sparsebench.data.source import Dataset, Split
 from sparsebench.data.stream import Stream
 from sparsebench.forecast import Calibration
 from sparsebench.journal import KINDS
+from sparsebench.method import never
 from sparsebench.prepare import Prepared, prepare
 from sparsebench.trainer import Task
 from sparsebench.worker import Event, Failed, Progressed, Report, Started
 
-WORK = {"cpu": 5e10, "cuda": 5e12}
-"""FLOPs of what is measured at once, about: a second or two."""
+WORK = {"cpu": 2e11, "cuda": 1e13}
+"""FLOPs of what is measured at once, about: seconds."""
 REPEATS = 5
 PATIENCE = 4.0
 """Seconds after which what was measured once is not measured again."""
-SHORT = 2
-"""Steps of a run that is measured as a whole: SNIP takes a batch of them for its masks."""
 READ = 8
 """Batches that are read of images in files."""
 RATE = 1e-4
@@ -71,7 +70,7 @@ def calibrated(
     runs: Sequence[tuple[RunConfig, Prepared]], data: Path | None, device: str, workers: int
 ) -> Calibrations:
     """Measure every kind among some runs (as asked for, and as resolved), each in a worker of its backend's lane."""
-    result, began = Calibrations(), dict[str, float]()
+    result, began = Calibrations(), dict[Kind, float]()
     examples = _examples(runs)
     kinds = {str(k): kind for k, kind in enumerate(examples)}
     with tempfile.TemporaryDirectory() as name:
@@ -90,13 +89,13 @@ def calibrated(
 RESULT = "calibration.json"
 
 
-def _note(result: Calibrations, kind: Kind, event: Event, began: dict[str, float]) -> None:
+def _note(result: Calibrations, kind: Kind, event: Event, began: dict[Kind, float]) -> None:
     """A worker reports once, when it has loaded what it needs; its lane's first is the one that had to."""
     match event:
         case Started():
-            began[kind.backend] = time.monotonic()
+            began[kind] = time.monotonic()
         case Progressed():
-            launch = time.monotonic() - began[kind.backend]
+            launch = time.monotonic() - began[kind]
             result.launches[kind.backend] = max(launch, result.launches.get(kind.backend, 0.0))
         case Failed():
             result.failed[kind] = event
@@ -127,8 +126,8 @@ def _measure(given: tuple[Sequence[RunConfig], Path], report: Report, data: Path
 
 
 def measure(examples: Sequence[Prepared], device: str, folder: Path) -> Calibration:
-    """Measure runs of one kind, one for each method; short runs leave their records in `folder`."""
-    first, trainer = examples[0], runner.trainer_of(examples[0].backend, device)
+    """Measure runs of one kind, one for each method; runs of one step leave their records in `folder`."""
+    first, trainer = _still(examples[0]), runner.trainer_of(examples[0].backend, device)
     (cold, _), (warm, rest) = (_short_run(first, device, folder / name) for name in ("cold", "warm"))
     current = runner.start(first, trainer)
     steps, updates = {False: _step(current, device)}, dict[str, _Pace]()
@@ -180,12 +179,19 @@ def _step(current: runner.Run, device: str) -> _Pace:
 
 
 def _short_run(prepared: Prepared, device: str, folder: Path) -> tuple[float, float]:
-    """Seconds of a run of a step or two, from its first mask to its record: in all, and apart from training."""
+    """Seconds of a run of one step, from its first mask to its record: in all, and apart from training."""
     began = time.perf_counter()
-    path = runner.run(replace(prepared, task=replace(prepared.task, steps=SHORT)), folder, device)
+    path = runner.run(replace(prepared, task=replace(prepared.task, steps=1)), folder, device)
     total = time.perf_counter() - began
     spent = records.read(path).result["seconds"]
     return total, max(0.0, total - sum(spent[kind] for kind in KINDS))
+
+
+def _still(prepared: Prepared) -> Prepared:
+    """The run with the masks that it is to have, all along, if it is to have any."""
+    if prepared.method.dense:
+        return prepared
+    return replace(prepared, method=replace(prepared.method, when=never, initial_share=1.0, observe=None))
 
 
 # ---- less of everything ---------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any
 
 from sparsebench import identity
 from sparsebench import records as store
-from sparsebench.calibrate import Calibrations, kind_of
+from sparsebench.calibrate import Calibrations, Kind, kind_of
 from sparsebench.cli.work import Entry, recorded
 from sparsebench.config import RunConfig
 from sparsebench.forecast import Forecast, forecast, seconds
@@ -66,11 +66,10 @@ class Plan:
     @cached_property
     def seconds(self) -> dict[str, float]:
         """Of every run to do whose kind could be measured."""
-        found = {entry.id: self.measured.found.get(kind_of(entry.prepared)) for entry in self.missing}
         return {
             entry.id: seconds(entry.prepared, self.expected[entry.id], measured)
             for entry in self.missing
-            if (measured := found[entry.id])
+            if (measured := self.measured.found.get(kind_of(entry.prepared)))
         }
 
     @property
@@ -104,7 +103,7 @@ def document(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _kind(kind: Any) -> dict[str, Any]:
+def _kind(kind: Kind) -> dict[str, Any]:
     return {name: getattr(kind, name) for name in ("backend", "model", "dataset", "width")}
 
 
