@@ -118,6 +118,16 @@ def test_the_table_fits_a_terminal(command):
     assert "≈: at the distribution of the plan" in text
 
 
+def test_a_table_of_everything_fits_too(command):
+    tickets = "\ntickets = [{ weights = 'redrawn' }, { method = 'snfs-redistributed', mask = 'shuffled' }]"
+    suite_with(methods='["rigl", "snfs-redistributed"]', sparsities="[0.98]", seeds="1" + tickets)
+    _, out, _ = command(*DRY)
+    assert max(map(len, out)) <= 100
+    words = " ".join(" ".join(line.split()) for line in out)
+    for told in ("ticket=lottery", "redrawn", "shuffled", "for a ticket", "the search for the ticket included"):
+        assert told in words
+
+
 def test_what_tells_cells_apart_has_a_column(command):
     updates = "\nupdates = { alpha = [0.1, 0.3] }"
     suite_with(methods='["rigl"]', seeds="1\nmultipliers = [1.0, 2.0]\ndistributions = ['er', 'erk']" + updates)
@@ -125,7 +135,7 @@ def test_what_tells_cells_apart_has_a_column(command):
     assert {(cell["multiplier"], cell["distribution"], cell["settings"]["alpha"]) for cell in found} == {
         (length, shared, alpha) for length in (1.0, 2.0) for shared in ("er", "erk") for alpha in (0.1, 0.3)
     }
-    heading, *rows = (line.split() for line in command(*DRY)[1] if line.lstrip().startswith(("method", "rigl")))
+    heading, *rows = (line.split() for line in command(*DRY)[1] if line.startswith(("method", "rigl")))
     assert heading[:5] == ["method", "sparsity", "distrib.", "length", "backend"]
     assert heading[-1] == "settings"
     assert {(row[2], row[3], row[-1]) for row in rows} == {

@@ -15,12 +15,12 @@ from sparsebench.calibrate import Calibrations, calibrated
 from sparsebench.cli.network import Format
 from sparsebench.cli.output import say, warn
 from sparsebench.cli.plan import Plan, document
-from sparsebench.cli.tables import TEXT, Column, show, unit
+from sparsebench.cli.tables import RIGHT, TEXT, Column, fit, unit
 from sparsebench.cli.work import Entry
 from sparsebench.config import digits
 
 Row = Mapping[str, Any]
-RIGHT = Column()
+SETTINGS = Column(justify="left", least=14)
 
 
 def measured(missing: Sequence[Entry], data: Path | None, device: str, workers: int) -> Calibrations:
@@ -44,6 +44,7 @@ def told(plan: Plan, format: Format) -> None:
     for name, rows in _benchmarks(found["cells"]).items():
         say(name)
         _show(rows)
+        say("")
     for line in _notes(found):
         say(line)
 
@@ -62,9 +63,9 @@ def _show(rows: Sequence[Row]) -> None:
     longer = any(row["multiplier"] != 1 for row in rows)
     apart = any(_settings(row) for row in rows)
     columns = [("method", TEXT), ("sparsity", TEXT), *[("distrib.", TEXT)] * several, *[("length", TEXT)] * longer]
-    columns += [("backend", TEXT), ("to do", RIGHT), ("steps", RIGHT), ("train FLOPs", RIGHT)]
-    columns += [("infer FLOPs", RIGHT), ("a run", RIGHT), *[("settings", TEXT)] * apart]
-    show(columns, [_row(row, several, longer, apart) for row in rows])
+    columns += [("backend", TEXT), ("to do", RIGHT), ("steps", RIGHT), ("train\nFLOPs", RIGHT)]
+    columns += [("infer\nFLOPs", RIGHT), ("a run", RIGHT), *[("settings", SETTINGS)] * apart]
+    fit(columns, [_row(row, several, longer, apart) for row in rows])
 
 
 def _row(row: Row, several: bool, longer: bool, apart: bool) -> list[str]:
@@ -76,7 +77,7 @@ def _row(row: Row, several: bool, longer: bool, apart: bool) -> list[str]:
         row["backend"],
         f"{row['to_do']} of {row['to_do'] + row['recorded']}",
         f"{row['steps']:,}",
-        _cost(row, "training"),
+        f"{_cost(row, 'training')} {_times(row['training_ratio']):>6}".rstrip(),
         _cost(row, "inference"),
         span(row["seconds"]) if row["to_do"] else "–",
         *[_settings(row)] * apart,
@@ -91,20 +92,20 @@ def _settings(row: Row) -> str:
 
 
 def _cost(row: Row, what: str) -> str:
-    """`≈1.26 G  0.032×`: absolute and relative to dense."""
-    flops, ratio = row[f"{what}_flops"], row[f"{what}_ratio"]
-    if flops is None:
-        return "unknown"
-    return f"{'' if row['exact'] else '≈'}{_amount(flops)} {_times(ratio):>6}"
+    """`≈1.26 G`."""
+    flops = row[f"{what}_flops"]
+    return "unknown" if flops is None else f"{'' if row['exact'] else '≈'}{_amount(flops)}"
 
 
 def _amount(flops: float) -> str:
     size, name = unit(flops)
-    return f"{flops / size:.3g} {name.removesuffix('FLOPs')}".rstrip()
+    count = flops / size
+    places = 2 if count < 10 else 1 if count < 100 else 0
+    return f"{count:.{places}f} {name.removesuffix('FLOPs')}".rstrip()
 
 
-def _times(ratio: float) -> str:
-    return f"{ratio:.{2 if round(ratio, 3) >= 0.1 else 3}f}×"
+def _times(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.{2 if round(ratio, 3) >= 0.1 else 3}f}×"
 
 
 UNITS = ((90.0, 1.0, "s"), (5400.0, 60.0, "min"), (48 * 3600.0, 3600.0, "h"), (math.inf, 86400.0, "days"))
@@ -132,7 +133,7 @@ def _notes(found: Mapping[str, Any]) -> list[str]:
     return [
         *_total(found["totals"]),
         "to do: runs, of all of the cell; the others are recorded",
-        "FLOPs: of a run's training and of one sample's inference, relative to dense at 1x",
+        "train FLOPs: of a run, and relative to dense at 1x; infer FLOPs: of one sample",
         *(["≈: at the distribution of the plan, from which the method moves connections"] if moved else []),
         *(["train FLOPs of a run from a ticket: the search for the ticket included"] if tickets else []),
         *(["unknown: there is no rule for one of the layers"] if unknown else []),
