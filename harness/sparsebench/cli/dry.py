@@ -20,7 +20,7 @@ from sparsebench.cli.work import Entry
 from sparsebench.config import digits
 
 Row = Mapping[str, Any]
-SETTINGS = Column(justify="left", least=14)
+SETTINGS = Column(justify="left", least=12)
 
 
 def measured(missing: Sequence[Entry], data: Path | None, device: str, workers: int) -> Calibrations:
