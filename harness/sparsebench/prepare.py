@@ -14,7 +14,7 @@ from sparsebench.data.source import Dataset
 from sparsebench.errors import UserError
 from sparsebench.method import Method
 from sparsebench.mistakes import refuse, told
-from sparsebench.models import Model, builder_path
+from sparsebench.models import Model, declared_builder
 from sparsebench.sources import Source
 from sparsebench.trainer import Backend, Task
 from sparsebench.widths import STORAGES, matching
@@ -49,7 +49,7 @@ def prepare(config: RunConfig, data: Path | None = None, source: Source | None =
     method = plugins.load("methods", config.method)
     model = plugins.load("models", config.model)
     backend = plugins.load("backends", config.backend)
-    unbuildable = told(lambda: builder_path(model, backend))
+    unbuildable = told(lambda: declared_builder(model, backend))
     if unloadable := told(lambda: load_dataset(config.dataset, data)):
         refuse([*unbuildable, *unloadable])
     dataset = load_dataset(config.dataset, data)
@@ -58,7 +58,7 @@ def prepare(config: RunConfig, data: Path | None = None, source: Source | None =
         for check in (fitting.check_batch, fitting.check_view, fitting.check_size)
         for line in told(lambda check=check: check(config.recipe, dataset))
     ]
-    config, method = _resolved(config, method, backend, dataset)
+    config, method = _resolved(config, method, model, backend, dataset)
     dataset = fitting.sized(dataset, config.recipe)
     steps = config.recipe.steps or 0
     unscheduled = told(lambda: _check_schedule(method, steps)) if steps else []
@@ -67,12 +67,13 @@ def prepare(config: RunConfig, data: Path | None = None, source: Source | None =
     refuse([*unbuildable, *unfit, *unscheduled, *misused])
     task = Task(model, dataset, config.recipe, steps)
     roles = replace(model.policy_under(config.distribution), **config.policy.model_dump(exclude_none=True))
-    plan = policy.plan(task.layers, config.distribution, config.sparsity, roles)
+    fitting.check_layers(method, task)
+    plan = policy.plan(task.prunable, config.distribution, config.sparsity, roles)
     if method.narrowed:
-        task = replace(task, width=matching(task.layers, plan, STORAGES[method.narrowed]))
-        plan = {layer.name: 0.0 for layer in task.layers}
+        task = replace(task, width=matching(task.prunable, plan, STORAGES[method.narrowed]))
+        plan = {layer.name: 0.0 for layer in task.prunable}
     if source:
-        source.check(config, method, task.layers, plan)
+        source.check(config, method, task.prunable, plan)
     document = _document(config, method, model, backend, dataset, source) | {"policy": roles.choices()}
     return Prepared(config, document, task, method, backend, plan)
 
@@ -105,13 +106,16 @@ def _document(
     return document | ({"ticket": source.described()} if source else {})
 
 
-def _resolved(config: RunConfig, method: Method, backend: Backend, dataset: Dataset) -> tuple[RunConfig, Method]:
-    """Length in steps, the method's clock in numbers; what has no meaning for a method leaves its identity."""
+def _resolved(
+    config: RunConfig, method: Method, model: Model, backend: Backend, dataset: Dataset
+) -> tuple[RunConfig, Method]:
+    """Length in steps, the method's clock in numbers, the model by its one name; what has no meaning leaves."""
     given = config.updates.model_dump(exclude_none=True)
     method = replace(method, **given)
     read = set(Updates.model_fields) - method.unread if method.updates else set[str]()
     recipe = fitting.resolved(config.recipe, config.multiplier, dataset, backend)
-    changes: dict[str, Any] = {"recipe": recipe, "updates": Updates(**{name: getattr(method, name) for name in read})}
+    updates = Updates(**{name: getattr(method, name) for name in read})
+    changes: dict[str, Any] = {"model": model.name, "recipe": recipe, "updates": updates}
     if not method.has_sparsity:
         defaults = RunConfig.model_fields
         changes |= {name: defaults[name].default for name in ("sparsity", "distribution")}

@@ -38,7 +38,8 @@ SEARCH = Search()
 
 
 def _installed(group: plugins.Group) -> str:
-    return f"{', '.join(plugins.names(group))}; see `sparsebench list {group}`"
+    families = [f"{name}/NAME" for name in plugins.names("families")] if group == "models" else []
+    return f"{', '.join([*plugins.names(group), *families])}; see `sparsebench list {group}`"
 
 
 class Settings(RunConfig):
@@ -129,12 +130,16 @@ def _unseen(id: str, event: Event) -> None:
 def summary(entry: Entry, record: Record) -> list[str]:
     """A finished run in a few lines."""
     config, result = record.config, record.result
-    training, inference = result["training_ratio"], result["inference_ratio"]
+    training, inference = (_share(result[name]) for name in ("training_ratio", "inference_ratio"))
     rate, seconds = result["steps_per_second"], result["seconds"]["total"]
     return [
         f"{entry.label} on {config.dataset}, {config.model}, seed {config.seed}",
         f"  test accuracy  {100 * result['accuracy']:.2f} %",
-        f"  FLOPs          training {training:.3f} of dense, inference {inference:.3f} of dense",
+        f"  FLOPs          training {training} of dense, inference {inference} of dense",
         f"  speed          {result['steps']:,} steps, {rate:,.0f} a second, {seconds:.1f} s in all",
         f"  record         {record.path}",
     ]
+
+
+def _share(ratio: float | None) -> str:
+    return "an unknown share" if ratio is None else f"{ratio:.3f}"

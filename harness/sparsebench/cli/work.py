@@ -111,7 +111,7 @@ def _source(prepared: Prepared, records: Path) -> Source:
     """A source that has run, or is going to."""
     if recorded(records, prepared.id):
         return recorded_source(records, prepared.id)
-    facts = (prepared.task.layers, prepared.sparsities, prepared.method)
+    facts = (prepared.task.prunable, prepared.sparsities, prepared.method)
     return planned(prepared.id, prepared.config, prepared.identity, *facts)
 
 
