@@ -51,7 +51,8 @@ class Model:
     initial state that every backend starts from. `builders` maps a backend's name to a `Builder`, or to where one is as
     "module:function", so that no framework is imported for its name. A model without them has a layer table and costs,
     and cannot be trained. Running statistics are not part of `initial`: a
-    builder starts them at mean 0 and variance 1. All three honour the input's width.
+    builder starts them at mean 0 and variance 1; `statistics(input)` tells the shape of each, and of whatever else of
+    its state is no parameter (None: not told). All of these honour the input's width.
 
     `input` is what it was published for, which costs are counted at. `policy` says for each distribution what happens
     to stem, depthwise and classifier layers (none: `STANDARD`). `input_gradient` says whether published costs count
@@ -70,6 +71,7 @@ class Model:
     input_gradient: bool = True
     reference: str = ""
     packages: tuple[str, ...] = ()
+    statistics: Callable[[Input], Mapping[str, tuple[int, ...]]] | None = None
 
     def policy_under(self, distribution: str) -> Policy:
         """What happens to special layers under a distribution of that name."""

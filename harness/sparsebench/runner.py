@@ -84,6 +84,8 @@ def run(prepared: Prepared, root: Path, device: str = "cpu", progress: Progress 
     began = time.perf_counter()
     trainer = _trainer(prepared.backend, device)
     surroundings = environment.describe(prepared.backend, device, prepared.task.model.packages)
+    if prepared.start:
+        surroundings["weights"] = prepared.start.path.name
     ticket = tickets.read(prepared, root)
     current = _start(prepared, trainer, ticket)
     metrics = _loop(current, progress)

@@ -15,6 +15,7 @@ import numpy as np
 from sparsebench import noise, plugins, records
 from sparsebench.conventions import told
 from sparsebench.distributions import active
+from sparsebench.errors import UserError
 from sparsebench.layers import Layer
 from sparsebench.masks import Masks, Weights, first_masks, host_noise, keep
 from sparsebench.method import Signals, magnitude
@@ -41,9 +42,9 @@ class Beginning:
 
 
 def fresh(prepared: Prepared) -> Beginning:
-    """Initial weights and masks of the run's own."""
+    """The weights that the run is given, or initial ones of its own, and its first masks."""
     task, seed = prepared.task, prepared.config.seed
-    weights = initial_weights(task.model, task.input, seed)
+    weights = prepared.start.arrays if prepared.start else initial_weights(task.model, task.input, seed)
     masks = first_masks(prepared.method, task.prunable, prepared.sparsities, weights, seed)
     return Beginning(weights, masks, prepared.sparsities)
 
@@ -80,6 +81,11 @@ def _rewound(origin: Record, prepared: Prepared) -> Weights:
     """What the origin started from, or was at the step that it kept."""
     if origin.config.rewind:
         return origin.rewind()
+    if origin.config.weights:
+        raise UserError(
+            f"the ticket's search began with {origin.id}, which started from weights that its record does not hold: "
+            "keep those of a step with --rewind, or use --ticket.weights redrawn"
+        )
     input = Input(prepared.task.dataset.shape, prepared.task.dataset.classes)
     return initial_weights(plugins.load("models", origin.config.model), input, origin.config.seed)
 

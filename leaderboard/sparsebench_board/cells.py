@@ -87,6 +87,7 @@ def _facts(cell: Cell) -> list[Fact]:
         *([] if config.sparsity else [Fact("distribution", config.distribution, alike)]),
         Fact("ticket", _ticket(cell), method),
         Fact("rewind", config.rewind, method),
+        Fact("weights", (config.weights or NOTHING)[:12], benchmark),
     ]
 
 

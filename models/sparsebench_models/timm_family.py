@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -38,6 +39,7 @@ def member(name: str) -> Model:
         builders={"torch": partial(_build, architecture)},
         input=_published(name),
         packages=("timm",),
+        statistics=partial(_statistics, architecture),
     )
 
 
@@ -75,6 +77,12 @@ def _initial(name: str, input: Input, generator: np.random.Generator) -> dict[st
     from sparsebench_models import timm_torch
 
     return timm_torch.initial(name, input, generator)
+
+
+def _statistics(name: str, input: Input) -> Mapping[str, tuple[int, ...]]:
+    from sparsebench_models import timm_torch
+
+    return timm_torch.statistics(name, input)
 
 
 def _build(name: str, input: Input) -> object:

@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sparsebench.errors import UserError
 from sparsebench.layers import Layer, Role
 from sparsebench.models import Input
+from sparsebench.states import COUNTER
 
 COMPUTED = (StdConv2d, StdConv2dSame, ScaledStdConv2d, ScaledStdConv2dSame)
 """Convolutions whose kernel is their weights standardised: what is 0 among the weights is not 0 in it."""
@@ -61,6 +62,14 @@ def initial(name: str, input: Input, generator: np.random.Generator) -> dict[str
         if parameter.dtype != torch.float32:
             raise UserError(f"model 'timm/{name}' has {path!r} in {parameter.dtype}: only float32 is trained")
     return {path: parameter.detach().numpy().copy() for path, parameter in module.named_parameters()}
+
+
+def statistics(name: str, input: Input) -> dict[str, tuple[int, ...]]:
+    """The shapes of what is in the module's state and no parameter, or one under a second name."""
+    module = build(name, input, "meta")
+    own = dict(module.named_parameters()).keys()
+    state = {path: tuple(tensor.shape) for path, tensor in module.state_dict().items()}
+    return {path: shape for path, shape in state.items() if path not in own and not path.endswith(COUNTER)}
 
 
 # ---- the layer table ------------------------------------------------------------------------------------------

@@ -13,13 +13,25 @@ from rich.console import Console
 
 from sparsebench import pool, suite
 from sparsebench.aside import sweep
+from sparsebench.asked import from_weights
 from sparsebench.cli import board
 from sparsebench.cli.live import shown
 from sparsebench.cli.only import only as matching
-from sparsebench.cli.options import RUNS, Data, Device, MLflow, Records, check_data, check_writable, with_records
+from sparsebench.cli.options import (
+    RUNS,
+    Data,
+    Device,
+    MLflow,
+    Records,
+    Weights,
+    check_data,
+    check_writable,
+    with_records,
+)
 from sparsebench.cli.output import complain, say
 from sparsebench.cli.work import Entry, prepare_all, recorded, train_one
 from sparsebench.progress import Item
+from sparsebench.states import given
 from sparsebench.worker import Failed
 
 LOG = "workers.log"
@@ -36,6 +48,7 @@ def run(
         Parameter(help="processes at a time; default: one for each core", validator=validators.Number(gte=1)),
     ] = None,
     device: Device = "cpu",
+    weights: Weights = None,
     only: Annotated[str | None, Parameter(help="a part of the suite, such as method=rigl,sparsity=0.9")] = None,
     mlflow: MLflow = True,
 ) -> int:
@@ -46,11 +59,13 @@ def run(
     check_data(data)
     check_writable(records)
     asked = suite.runs(suite.load(name))
-    entries = prepare_all(asked if only is None else matching(asked, only), data, records, device)
+    if weights:
+        asked = [from_weights(each, given(weights).digest) for each in asked]
+    entries = prepare_all(asked if only is None else matching(asked, only), data, records, device, weights)
     ids = [entry.id for entry in entries if entry.listed]
     board.read(records, ids)  # what is damaged is refused before the rest is trained
     missing = [entry for entry in entries if not recorded(records, entry.id)]
-    work = partial(train_one, data=data, records=records, device=device)
+    work = partial(train_one, data=data, records=records, device=device, weights=weights)
     failures = _train(work, entries, missing, workers or len(pool.available_cores()), records) if missing else {}
     found = board.read(records, ids)
     if mlflow and found:
