@@ -76,7 +76,7 @@ def window(image, draw):
     """
     _, height, width = image.shape
     top, left = (math.floor(Fraction(draw >> shift & 0xFFFF, 2**16) * 9) for shift in (0, 16))
-    wide = np.pad(image, ((0, 0), (4, 4), (4, 4)), mode="reflect")
+    wide = np.pad(image, ((0, 0), (4, 4), (4, 4)), mode="symmetric")
     cut = wide[:, top : top + height, left : left + width]
     return np.fliplr(cut.transpose(1, 2, 0)).transpose(2, 0, 1) if draw >> 32 & 1 else cut
 

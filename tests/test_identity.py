@@ -22,6 +22,7 @@ RIGL = RunConfig(
 )  # fmt: skip
 PINNED = "digits_lenet-300-100_rigl_0.9_torch_seed3_bd47bac8158c"
 LATER = ["f4a1ecc50c86", "5b8b6c64b086", "cea303b7d449"]
+PINNED_CELL = "7b2bfe28b4c492eb"
 
 
 def named(config=RIGL, data=DATA, method=1, model=1, backend=1):
@@ -46,10 +47,17 @@ def test_pinned_names_of_settings_that_came_later():
     assert [name.removeprefix("digits_lenet-300-100_rigl_0.9_torch_seed3_") for name in names] == LATER
 
 
+def test_a_pinned_cell():
+    """So does a cell: its runs before and after a setting was added are seeds of one."""
+    assert identity.cell(RIGL, identity.document(RIGL, DATA, 1, 1, 1)) == PINNED_CELL
+    weighed = changed(weights="a" * 64)
+    assert identity.cell(weighed, identity.document(weighed, DATA, 1, 1, 1)) != PINNED_CELL
+
+
 SCIENCE = {
     "model": "lenet", "dataset": "mnist", "method": "set", "backend": "jax", "sparsity": 0.98, "seed": 4,
     "distribution": "uniform", "multiplier": 5.0, "rewind": 10, "ticket": Ticket(source="another"),
-    "policy": Roles(stem="dense"),
+    "policy": Roles(stem="dense"), "weights": "a" * 64,
 }  # fmt: skip
 RECIPE = {
     "optimizer": "adam", "learning_rate": 0.2, "schedule": "constant", "momentum": 0.8, "nesterov": True,

@@ -157,4 +157,7 @@ class RunConfig(Settings):
     updates: Updates = Updates()
     policy: Annotated[Roles, Field(description="what happens to special layers")] = Roles()
     ticket: Annotated[Ticket | None, Field(description="start from another run's mask")] = None
+    weights: Annotated[
+        str | None, Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the file of weights to start from")
+    ] = None
     rewind: Annotated[int, Field(ge=0, description="keep the weights of this step, for tickets to rewind to")] = 0

@@ -55,7 +55,7 @@ class Run:
         """One mask update."""
         began = time.perf_counter()
         prepared = self.prepared
-        counts = budget(prepared.method, prepared.task.layers, self.sparsities, self.active, event)
+        counts = budget(prepared.method, prepared.task.prunable, self.sparsities, self.active, event)
         self.state, report = self.trainer.update(self.state, prepared.method, event, counts, self.feed)
         if prepared.method.needs_gradient:
             self.ledger.dense_gradient(self.active)
@@ -83,14 +83,16 @@ def run(prepared: Prepared, root: Path, device: str = "cpu", progress: Progress 
     """
     began = time.perf_counter()
     trainer = trainer_of(prepared.backend, device)
-    surroundings = environment.describe(prepared.backend, device)
+    surroundings = environment.describe(prepared.backend, device, prepared.task.model.packages)
+    if prepared.start:
+        surroundings["weights"] = prepared.start.path.name
     ticket = tickets.read(prepared, root)
     current = start(prepared, trainer, ticket)
     metrics = _loop(current, progress)
     documents = {
         "config": prepared.identity,
         "environment": surroundings,
-        "layers": {"layers": layer_table(prepared.task.layers, current.active)},
+        "layers": {"layers": layer_table(prepared.task.prunable, current.active)},
         "result": result(prepared, metrics, current.ledger, current.active, current.journal, began, ticket)
         | {"framework_count": counted(trainer.count(prepared.task), prepared.task)},
     }
@@ -115,7 +117,7 @@ def start(prepared: Prepared, trainer: SparseTrainer[Any], ticket: Beginning | N
         raise UserError(f"backend {prepared.backend.name!r} cannot run {method.name!r} here: {reason}")
     first = ticket or fresh(prepared)
     weights, masks = first.weights, first.masks
-    active = {layer.name: layer.size for layer in task.layers}
+    active = {layer.name: layer.size for layer in task.prunable}
     active |= {name: int(mask.sum()) for name, mask in masks.items()}
     state, account = trainer.init(task, weights, masks), Ledger(task.layers, task.recipe.batch_size)
     return Run(prepared, trainer, state, task.feed(seed), account, active, first.sparsities, first.start)

@@ -116,6 +116,7 @@ def _facts(cell: Known) -> list[Fact]:
         *([] if config.sparsity else [Fact("distribution", config.distribution, alike)]),
         Fact("ticket", _ticket(cell), method),
         Fact("rewind", config.rewind, method),
+        Fact("weights", (config.weights or NOTHING)[:12], benchmark),
     ]
 
 
