@@ -30,7 +30,7 @@ from sparsebench.worker import Event, Failed, Progressed, Report, Started
 WORK = {"cpu": 2e11, "cuda": 1e13}
 """FLOPs of what is measured at once, about: seconds."""
 REPEATS = 5
-LEAST, MOST = 0.5, 4.0
+LEAST, MOST = 0.3, 4.0
 """Seconds for which something is measured: what is short more often, what is long less."""
 READ = 8
 """Batches that are read of images in files."""
