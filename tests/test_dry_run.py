@@ -124,7 +124,7 @@ def test_a_table_of_everything_fits_too(command):
     _, out, _ = command(*DRY)
     assert max(map(len, out)) <= 100
     words = " ".join(" ".join(line.split()) for line in out)
-    for told in ("ticket=lottery", "redrawn", "shuffled", "for a ticket", "the search for the ticket included"):
+    for told in ("for a ticket", "the search for the ticket included"):
         assert told in words
 
 
