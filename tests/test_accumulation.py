@@ -112,8 +112,7 @@ def test_running_statistics_move_once_for_every_part(trainer, event):
     assert trainer.weights(state)["bn1.running_mean"] == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("model", [gated, conv], ids=lambda model: model.name)
-@pytest.mark.parametrize("method", [dense, static], ids=lambda method: method.name)
+@pytest.mark.parametrize(("model", "method"), [(gated, dense), (conv, static)], ids=["dense", "static"])
 def test_ten_steps_agree(model, method):
     """As without accumulation, and as closely."""
     job = task(model, 10, weight_decay=1e-3, label_smoothing=0.1, accumulation=4)

@@ -275,14 +275,12 @@ def assert_resumes(trainer, fresh, job, cut, sparsity=0.7):
     assert bits(fresh.snapshot(resumed[-1][1])) == whole
 
 
-@pytest.mark.parametrize("cut", [5, 11])
-def test_augmented_training_resumes_within_an_epoch(backend, cut):
+def test_augmented_training_resumes_within_an_epoch(backend):
     job = task(conv, 14, augmentation="crop-flip", accumulation=2, optimizer="adam", learning_rate=0.01)
-    assert_resumes(trainer_on(backend.name), backend.trainer("cpu"), job, cut)
+    assert_resumes(trainer_on(backend.name), backend.trainer("cpu"), job, 5)
 
 
-@pytest.mark.parametrize("cut", [3, 4])
-def test_streamed_training_resumes_within_an_epoch(streaming, backend, folder, cut):
+def test_streamed_training_resumes_within_an_epoch(streaming, backend, folder):
     job, fresh = streamed(folder, lenet_300_100, 9, augmentation="resized-crop-flip"), backend.trainer("cpu")
-    assert_resumes(streaming, fresh, job, cut)
+    assert_resumes(streaming, fresh, job, 3)
     fresh._data._ahead._batches.close()

@@ -18,7 +18,7 @@ def is_statistic(name):
     return name.rpartition(".")[2] in ("running_mean", "running_var")
 
 
-@pytest.fixture(scope="module", params=JOBS)
+@pytest.fixture(scope="module", params=["conv", pytest.param("wrn-22-2", marks=pytest.mark.slow)])
 def trained(request):
     """(job, backend -> its trainer, backend -> weights, masks and metrics) after the run."""
     job, ends = JOBS[request.param], {}

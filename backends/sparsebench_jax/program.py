@@ -118,7 +118,7 @@ def _halved(task: Task) -> frozenset[str]:
 def _computing(half: frozenset[str], build: Callable[[], nnx.Module]) -> nnx.Module:
     """The module; Flax's layers would compute in float32 after a normalisation that returns it, were they not told."""
     built = build()
-    for _, part in nnx.iter_modules(built) if half else ():
+    for _, part in nnx.iter_graph(built) if half else ():
         if isinstance(part, nnx.Conv | nnx.Linear):
             part.dtype = jnp.bfloat16
     return built
