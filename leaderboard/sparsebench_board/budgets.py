@@ -15,8 +15,6 @@ from sparsebench_board.paired import Difference
 from sparsebench_board.rows import Row
 from sparsebench_board.ties import best_first, to_best
 
-USUAL = "0.25,0.5,1,2"
-
 
 @dataclass(frozen=True)
 class Bought:
@@ -45,7 +43,7 @@ def parsed(text: str) -> tuple[float, ...]:
     except ValueError:
         budgets = [0.0]
     if not 0 < budgets[0] <= budgets[-1] < float("inf"):
-        raise UserError(f"--budget {text!r}: give shares of dense training FLOPs above 0, such as {USUAL}")
+        raise UserError(f"--budget {text!r}: give shares of dense training FLOPs above 0, such as 0.25,0.5,1,2")
     return tuple(budgets)
 
 

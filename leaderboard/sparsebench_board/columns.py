@@ -32,7 +32,7 @@ SETTINGS = Column[Row]("settings", lambda row: labels.pairs(row.settings), least
 
 def columns(rows: Sequence[Row]) -> tuple[Column[Row], ...]:
     """The usual ones; distribution, length and settings only where they tell rows apart."""
-    return (*identity(rows), BACKEND, ACCURACY, *_comparison(rows), *COSTS, SEEDS, *_settings(rows))
+    return (*identity(rows), BACKEND, ACCURACY, *_comparison(rows), *COSTS, SEEDS, *settings(rows))
 
 
 def identity(rows: Sequence[Row]) -> tuple[Column[Row], ...]:
@@ -47,11 +47,12 @@ def _comparison(rows: Sequence[Row]) -> tuple[Column[Row], ...]:
     methods = baselines(rows)
     if not methods:
         return ()
-    against = Column[Row](f"against {', '.join(methods)}", _against)
+    against = Column[Row](labels.plain(f"against {', '.join(methods)}"), _against)
     return against, Column[Row]("p", lambda row: labels.chance(row.p_holm)), Column[Row]("could show", _could_show)
 
 
-def _settings(rows: Sequence[Row]) -> tuple[Column[Row], ...]:
+def settings(rows: Sequence[Row]) -> tuple[Column[Row], ...]:
+    """Those that set rows apart, where any do."""
     return (SETTINGS,) if any(row.settings for row in rows) else ()
 
 

@@ -109,7 +109,7 @@ def _markdown(sheet: Sheet) -> str:
     lines = [
         f"### {escaped(sheet.title)}", "",
         *(f"- {escaped(line)}" for line in sheet.preamble), *([""] if sheet.preamble else []),
-        _line([column.title for column in sheet.columns]),
+        _line([escaped(column.title) for column in sheet.columns]),
         _line(["---:" if column.right else ":---" for column in sheet.columns]),
         *(_line(list(map(escaped, line.texts))) for line in sheet.lines), "",
         *(f"- {escaped(line)}" for line in sheet.notes), "",

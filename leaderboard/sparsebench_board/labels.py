@@ -22,7 +22,8 @@ def percent(mean: float, half_width: float | None) -> str:
 
 def points(difference: float, half_width: float | None) -> str:
     """`+1.20 ± 0.35`, in points of a hundred, always with its sign; without the interval for a single seed."""
-    return f"{100 * difference:+.2f}" + ("" if half_width is None else f" ± {100 * half_width:.2f}")
+    middle = round(100 * difference, 2) + 0.0  # -0.0 + 0.0 is 0.0: what rounds to nothing has no sign of its own
+    return f"{middle:+.2f}" + ("" if half_width is None else f" ± {100 * half_width:.2f}")
 
 
 def accuracy(mean: float, spread: Interval) -> str:
@@ -36,7 +37,8 @@ def gain(difference: float, spread: Interval) -> str:
 
 
 def _ends(spread: Interval) -> str:
-    return f" [{100 * (spread.low or 0):.2f}, {100 * (spread.high or 0):.2f}]"
+    low, high = (round(100 * (end or 0), 2) + 0.0 for end in (spread.low, spread.high))
+    return f" [{low:.2f}, {high:.2f}]"
 
 
 def size(difference: float | None) -> str:

@@ -24,14 +24,12 @@ def accuracy(spreads: Sequence[Interval]) -> list[str]:
     bootstrap = (
         f"accuracy [from, to]: mean and 95 % BCa bootstrap interval over {MANY} seeds or more, {RESAMPLES:,} resamples"
     )
+    equal = "± 0.00: all seeds reached the same, which tells nothing of how far others would differ"
     return [
         *([bootstrap] if "bca" in kinds else []),
-        *([student] if kinds - {"bca"} or not kinds else []),
-        *(
-            ["± 0.00: all seeds reached the same, which tells nothing of how far others would differ"]
-            if "equal" in kinds
-            else []
-        ),
+        *([student] if kinds & {"t", "equal"} or not kinds else []),
+        *([equal] if "equal" in kinds else []),
+        *(["accuracy of a single seed: without an interval"] if "none" in kinds else []),
     ]
 
 

@@ -35,7 +35,13 @@ HELP = {
         For example: `sparsebench density resnet50 --sparsity 0.9 --distribution erk`""",
     "leaderboard": """Print the board of all records, or of one suite's.
 
-        One row for each cell (method, sparsity, backend) over all its seeds.""",
+        One row for each cell (method, sparsity, backend) over all its seeds; other views say which rows are tied, which
+        are on a Pareto front, what a training budget buys, and how the frameworks differ.
+        For example: `sparsebench leaderboard --view budget --budget 0.5,1`""",
+    "compare": """Show where two runs first differ: settings, versions, metrics, masks, weights.
+
+        Each is an id, or the folder of a record. Exit code 0: equal, 1: different.
+        For example: `sparsebench compare runs/ID elsewhere/ID`""",
     "plot": """Draw curves of a few runs, as an SVG file.
 
         For example: `sparsebench plot curves --only method=rigl,seed=0 --to curves.svg`""",
