@@ -1,4 +1,4 @@
-"""Where two records first differ: settings, versions, layers, metrics, masks, weights, in this order of cause and effect.
+"""Where two records first differ: settings, versions, layers, metrics, masks, weights; causes before effects.
 
 Times are not compared: no two runs have the same.
 """
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 TIMES = frozenset({"started", "finished", "seconds", "steps_per_second"})
 ABSENT = "–"
+FEW = 12
+"""Lines of a part, at most."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,12 @@ def compared(first: Record, second: Record) -> list[Part]:
         "masks": _arrays(first.masks(), second.masks()),
         "weights": _arrays(first.weights(), second.weights()),
     }
-    return [Part(name, tuple(map(plain, differences))) for name, differences in found.items()]
+    return [Part(name, tuple(map(plain, _few(differences)))) for name, differences in found.items()]
+
+
+def _few(lines: Sequence[str]) -> list[str]:
+    rest = len(lines) - FEW
+    return [*lines[:FEW], *([f"and {rest} more"] if rest > 0 else [])]
 
 
 def _settings(record: Record) -> dict[str, Any]:
@@ -94,14 +101,8 @@ def _events(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, An
 
 
 def _event(event: Mapping[str, Any]) -> str:
-    """`update at 100`, `train to 200`."""
-    if not event:
-        return ABSENT
-    return (
-        f"{event['kind']} to {event['stop']}"
-        if event["kind"] == "train"
-        else f"{event['kind']} at {event['iteration']}"
-    )
+    """`update at 100`, `train at 200`, where a segment ends."""
+    return f"{event.get('kind')} at {event.get('iteration', event.get('stop'))}" if event else ABSENT
 
 
 def _arrays(first: Mapping[str, NDArray[Any]], second: Mapping[str, NDArray[Any]]) -> list[str]:
@@ -127,4 +128,4 @@ def _array(ours: NDArray[Any] | None, theirs: NDArray[Any] | None) -> str:
     if ours.dtype == np.bool_:
         return count
     largest = np.abs(ours[apart].astype(np.float64) - theirs[apart].astype(np.float64)).max()
-    return f"{count}, by {largest:.3g} at most"
+    return f"{count}, by {largest:.3g} at most" if np.isfinite(largest) else f"{count}, some not finite"
