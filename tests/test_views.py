@@ -25,23 +25,28 @@ VIEWS = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def board(command, folder):
-    """Runs `sparsebench leaderboard` over four cells in two backends, static lacking a seed in one."""
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Records of four cells in two backends, of which static lacks a seed in one."""
+    root = tmp_path_factory.mktemp("written") / "runs"
     for method, sparsity, multiplier, accuracy in CASES:
         for backend, shift in (("torch", 0.0), ("jax", 0.0005)):
             for seed, noise in NOISE.items():
                 if (method, backend, seed) != ("static", "jax", 1):
-                    config = fixture.config(
-                        method, sparsity, seed, backend, multiplier=multiplier, recipe=lengthened(multiplier)
-                    )
+                    recipe, ratio = lengthened(multiplier), RATIOS[method, multiplier]
+                    config = fixture.config(method, sparsity, seed, backend, multiplier=multiplier, recipe=recipe)
                     reached = accuracy + noise + shift * (seed + 1) + (noise if method == "rigl" else 0)
-                    ratio = RATIOS[method, multiplier]
                     costs = {"training_ratio": ratio, "training_flops": ratio * fixture.DENSE_TRAINING}
-                    fixture.write(folder / "runs", config, round(reached, 6), result=costs)
+                    fixture.write(root, config, round(reached, 6), result=costs)
+    return root
+
+
+@pytest.fixture
+def board(command, written):
+    """Runs `sparsebench leaderboard` over those."""
 
     def run(*arguments):
-        return command("leaderboard", *arguments)
+        return command("leaderboard", "--records", written, *arguments)
 
     return run
 
@@ -86,7 +91,8 @@ def test_tied(board):
     entries = json.loads("\n".join(board("--view", "tied", "--format", "json")[1]))
     assert [(each["method"], each["backend"], each["best"], each["tests"]) for each in entries] == [
         ("dense", "jax", True, 1), ("dense", "torch", False, 1), ("rigl", "jax", True, 10),
-        ("rigl", "torch", False, 10), ("rigl", "jax", False, 10), ("rigl", "torch", False, 10), ("static", "torch", False, 10),
+        ("rigl", "torch", False, 10), ("rigl", "jax", False, 10), ("rigl", "torch", False, 10),
+        ("static", "torch", False, 10),
     ]  # fmt: skip
 
 

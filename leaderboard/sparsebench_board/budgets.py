@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sparsebench.errors import UserError
 from sparsebench_board.groups import benchmark, grouped, ranked
 from sparsebench_board.holm import LEVEL, holm
-from sparsebench_board.paired import Difference
+from sparsebench_board.paired import Difference, differences, p_value
 from sparsebench_board.rows import Row
 from sparsebench_board.ties import best_first, to_best
 
@@ -61,10 +61,8 @@ def bought(rows: Sequence[Row], budgets: Sequence[float]) -> list[Bought]:
 def within(group: Sequence[Row], budget: float) -> list[Bought]:
     """What one budget buys of some rows, the best first; nothing where all cost more."""
     affordable = best_first(row for row in group if row.training_ratio <= budget)
-    found = [to_best(row, affordable[0]) for row in affordable]
-    corrected = holm([each and each.p for each in found])
-    return [
-        Bought(budget, row, row is affordable[0], each, p, len(affordable))
-        for row, each, p in zip(affordable, found, corrected, strict=True)
-        if p is None or p >= LEVEL
-    ]
+    rest = affordable[1:]
+    corrected = holm([p_value(list(differences(row, affordable[0]).values())) for row in rest])
+    kept = [(row, p) for row, p in zip(rest, corrected, strict=True) if p is None or p >= LEVEL]
+    best = [Bought(budget, row, True, None, None, len(affordable)) for row in affordable[:1]]
+    return best + [Bought(budget, row, False, to_best(row, affordable[0]), p, len(affordable)) for row, p in kept]

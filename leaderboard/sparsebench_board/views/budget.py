@@ -8,7 +8,7 @@ from typing import Any
 from sparsebench.config import digits
 from sparsebench_board import labels, legends
 from sparsebench_board.budgets import Bought, bought
-from sparsebench_board.columns import ACCURACY, BACKEND, SEEDS, benchmarks, identity, settings
+from sparsebench_board.columns import ACCURACY, BACKEND, SEEDS, identity, settings
 from sparsebench_board.rows import Row
 from sparsebench_board.sheets import Column, Sheet, View, lines
 from sparsebench_board.views import shared
@@ -32,12 +32,12 @@ NOTES = (
 
 def view(rows: Sequence[Row], budgets: Sequence[float]) -> View:
     """A sheet for each model and data set, a section for each budget."""
-    sheets = tuple(_sheet(group, budgets) for group in benchmarks(rows))
-    return View(sheets, FIELDS, tuple(map(_entry, bought(rows, budgets))))
+    return shared.view(
+        rows, FIELDS, lambda group: bought(group, budgets), lambda group, found: _sheet(group, found, budgets), _entry
+    )
 
 
-def _sheet(rows: Sequence[Row], budgets: Sequence[float]) -> Sheet:
-    found = bought(rows, budgets)
+def _sheet(rows: Sequence[Row], found: list[Bought], budgets: Sequence[float]) -> Sheet:
     within = Column[Bought]("budget", lambda each: f"{digits(each.budget)}×")
     columns = (
         within,

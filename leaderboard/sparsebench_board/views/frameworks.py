@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sparsebench_board import labels, legends
-from sparsebench_board.columns import benchmarks, identity, settings
+from sparsebench_board.columns import identity, settings
 from sparsebench_board.frameworks import Twins, single, twins
 from sparsebench_board.rows import Row
 from sparsebench_board.sheets import Column, Sheet, View, lines
@@ -26,11 +26,10 @@ NOTES = (
 
 def view(rows: Sequence[Row]) -> View:
     """A sheet for each model and data set, and for each two backends."""
-    return View(tuple(map(_sheet, benchmarks(rows))), FIELDS, tuple(map(_entry, twins(rows))))
+    return shared.view(rows, FIELDS, twins, _sheet, _entry)
 
 
-def _sheet(rows: Sequence[Row]) -> Sheet:
-    found = twins(rows)
+def _sheet(rows: Sequence[Row], found: list[Twins]) -> Sheet:
     named = shared.of_rows(identity(rows), _first)
     several = len({pair.what for pair in found}) > 1
     columns = (

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from sparsebench_board import labels, legends
-from sparsebench_board.columns import ACCURACY, BACKEND, benchmarks, identity, settings
+from sparsebench_board.columns import ACCURACY, BACKEND, identity, settings
 from sparsebench_board.fronts import COSTS, Standing, fronts
 from sparsebench_board.intervals import RESAMPLES
 from sparsebench_board.rows import Row
@@ -33,13 +33,13 @@ NOTES = (
 
 def view(rows: Sequence[Row]) -> View:
     """A sheet for each model and data set, rows as on the board."""
-    return View(tuple(map(_sheet, benchmarks(rows))), FIELDS, tuple(map(_entry, fronts(rows))))
+    return shared.view(rows, FIELDS, fronts, _sheet, _entry)
 
 
-def _sheet(rows: Sequence[Row]) -> Sheet:
+def _sheet(rows: Sequence[Row], found: list[Standing]) -> Sheet:
     named = shared.of_rows((*identity(rows), BACKEND, ACCURACY), _row)
     columns = (*named, *map(_column, SHOWN), *shared.of_rows(settings(rows), _row))
-    body = lines(columns, fronts(rows), lambda standing: standing.row.sparsity)
+    body = lines(columns, found, lambda standing: standing.row.sparsity)
     return shared.sheet(rows, columns, body, *NOTES, *legends.left_out(rows))
 
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from sparsebench_board import labels, legends
-from sparsebench_board.columns import preamble, sharing, title
+from sparsebench_board.columns import benchmarks, preamble, sharing, title
 from sparsebench_board.paired import Difference
 from sparsebench_board.rows import Row
-from sparsebench_board.sheets import Column, Line, Sheet
+from sparsebench_board.sheets import Column, Line, Sheet, View
 
 T = TypeVar("T")
 
@@ -50,6 +50,19 @@ def detectable(found: Difference | None) -> str:
 def of_rows(columns: Sequence[Column[Row]], row: Callable[[T], Row]) -> tuple[Column[T], ...]:
     """Columns of rows, for items that have one."""
     return tuple(column.of(row) for column in columns)
+
+
+def view(
+    rows: Sequence[Row],
+    fields: Sequence[str],
+    find: Callable[[Sequence[Row]], list[T]],
+    sheet: Callable[[Sequence[Row], list[T]], Sheet],
+    entry: Callable[[T], dict[str, Any]],
+) -> View:
+    """What is found of each model and data set as a sheet, and each item of it as an entry."""
+    found = [(group, find(group)) for group in benchmarks(rows)]
+    sheets = tuple(sheet(group, items) for group, items in found)
+    return View(sheets, tuple(fields), tuple(entry(item) for _, items in found for item in items))
 
 
 def sheet(rows: Sequence[Row], columns: Sequence[Column[Any]], body: Sequence[Line], *own: str) -> Sheet:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sparsebench_board import labels, legends
-from sparsebench_board.columns import ACCURACY, BACKEND, SEEDS, benchmarks, identity, settings
+from sparsebench_board.columns import ACCURACY, BACKEND, SEEDS, identity, settings
 from sparsebench_board.rows import Row
 from sparsebench_board.sheets import Column, Sheet, View, lines
 from sparsebench_board.ties import Tie, ties
@@ -31,17 +31,17 @@ NOTES = (
 
 def view(rows: Sequence[Row]) -> View:
     """A sheet for each model and data set, a section for each sparsity, the best row of each first."""
-    return View(tuple(map(_sheet, benchmarks(rows))), FIELDS, tuple(map(_entry, ties(rows))))
+    return shared.view(rows, FIELDS, ties, _sheet, _entry)
 
 
-def _sheet(rows: Sequence[Row]) -> Sheet:
+def _sheet(rows: Sequence[Row], found: list[Tie]) -> Sheet:
     columns = (
         *shared.of_rows((*identity(rows), BACKEND, ACCURACY), _row),
         *OWN,
         SEEDS.of(_row),
         *shared.of_rows(settings(rows), _row),
     )
-    body = lines(columns, ties(rows), lambda tie: tie.row.sparsity)
+    body = lines(columns, found, lambda tie: tie.row.sparsity)
     return shared.sheet(rows, columns, body, *NOTES, *legends.left_out(rows))
 
 
