@@ -18,7 +18,7 @@ FIELDS = (
     *ROW, *(f"{side}_{name}" for side in ("first", "second") for name in SIDE), *shared.DIFFERENCE, "p_holm",
 )  # fmt: skip
 NOTES = (
-    "difference: mean over the seeds of both, with its interval; the two differ in nothing but the backend",
+    "difference: mean over the seeds of both, with its interval; ± 0.00: the same difference on every one",
     f"p: {legends.TEST}, {legends.HOLM} over all lines of the table",
     legends.DETECTABLE,
 )

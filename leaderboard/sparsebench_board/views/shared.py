@@ -62,7 +62,8 @@ def view(
     """What is found of each model and data set as a sheet, and each item of it as an entry."""
     found = [(group, find(group)) for group in benchmarks(rows)]
     sheets = tuple(sheet(group, items) for group, items in found)
-    return View(sheets, tuple(fields), tuple(entry(item) for _, items in found for item in items))
+    entries = (entry(item) for _, items in found for item in items)
+    return View(sheets, tuple(fields), tuple({name: each[name] for name in fields} for each in entries))
 
 
 def sheet(rows: Sequence[Row], columns: Sequence[Column[Any]], body: Sequence[Line], *own: str) -> Sheet:
