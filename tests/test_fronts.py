@@ -102,6 +102,16 @@ def test_without_common_seeds_there_is_no_chance_to_tell():
     assert [each.chance["bytes"] for each in standings(apart)] == [None, None]
 
 
+def test_a_row_of_unknown_cost_is_on_no_front_of_it_and_keeps_nobody_off():
+    unknown, known = replace(made("a", [0.9, 0.95]), training_flops=None), made("b", [0.8, 0.7])
+    first, second = standings([unknown, known])
+    assert (first.on["training_flops"], first.chance["training_flops"]) == (False, None)
+    assert (second.on["training_flops"], second.chance["training_flops"]) == (True, 1.0)
+    assert (first.on["bytes"], second.on["bytes"]) == (True, False)
+    only = standings([unknown])
+    assert (only[0].on["training_flops"], only[0].chance["training_flops"]) == (False, None)
+
+
 def test_rows_that_lack_seeds_and_other_data_sets_are_in_no_front():
     best, lacking = made("a", [0.9, 0.9], dataset="x"), made("b", [1.0, 1.0], dataset="x", missing=(2,))
     found = fronts([best, lacking, made("c", [0.95, 0.95], dataset="y")])
@@ -143,6 +153,10 @@ def test_the_best_is_within_the_budget_and_no_affordable_row_beats_it(rows, budg
 
 def test_rows_that_lack_seeds_are_not_bought():
     assert [each.row.cell for each in bought([DENSE, replace(LONG, missing=(5,))], [1.0])] == ["dense"]
+
+
+def test_what_costs_nobody_knows_what_is_not_bought():
+    assert within([replace(SHORT, training_ratio=None)], 1.0) == []
 
 
 def test_budgets_as_they_are_typed():

@@ -8,9 +8,9 @@ all. Nothing in it is ever executed: JSON, JSON lines and safetensors.
     layers.json          every prunable layer: shape, size, active, density, macs
     events.jsonl         one line per training segment, mask update and evaluation, in order
     result.json          accuracy, FLOPs, bytes, speed
-    weights.safetensors  final parameters, canonical layout
+    weights.safetensors  final parameters and running statistics, canonical layout
     masks.safetensors    final masks, bit-packed in canonical flat order (uint8), shapes in the metadata
-    rewind.safetensors   parameters at the step that tickets rewind to, where the run was asked to keep them
+    rewind.safetensors   the same at the step that tickets rewind to, where the run was asked to keep them
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ class Record:
             return [json.loads(line) for line in (self.path / "events.jsonl").read_text().splitlines()]
 
     def weights(self) -> dict[str, NDArray[Any]]:
-        """Final parameters: name -> array, canonical layout."""
+        """Final parameters and running statistics: name -> array, canonical layout."""
         with _reading(self.path):
             return tensors.read(self.path / "weights.safetensors")[0]
 
     def rewind(self) -> dict[str, NDArray[Any]]:
-        """Parameters at the step that tickets rewind to: name -> array, canonical layout."""
+        """The same at the step that tickets rewind to: name -> array, canonical layout."""
         with _reading(self.path):
             return tensors.read(self.path / REWIND)[0]
 

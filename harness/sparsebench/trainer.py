@@ -21,7 +21,7 @@ from sparsebench.data.source import Dataset, Split, normalised, standardised
 from sparsebench.layers import Layer
 from sparsebench.masks import Change, Counts, Masks
 from sparsebench.method import Event, Method
-from sparsebench.models import Arrays, Input, Model
+from sparsebench.models import Arrays, Builder, Input, Model
 from sparsebench.schedules import RATES, falling, warming
 
 State = TypeVar("State")
@@ -49,8 +49,13 @@ class Task:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """The model's prunable tensors, in forward order."""
+        """What costs FLOPs, in forward order; kind `other` costs what nobody knows."""
         return self.model.layers(self.input)
+
+    @property
+    def prunable(self) -> tuple[Layer, ...]:
+        """The layers whose weights masks apply to: convolutions and linear layers."""
+        return tuple(layer for layer in self.layers if layer.kind != "other")
 
     @property
     def full_width(self) -> tuple[Layer, ...]:
@@ -196,8 +201,8 @@ class Backend:
     """A backend plugin: `trainer(device)` imports the framework and returns a `SparseTrainer`.
 
     `packages` are the distributions it needs, `extra` what to install for them. `builders` adds models that exist
-    already: model name -> "module:function" (see `sparsebench.models.Model`). `unread` are settings of the recipe that
-    mean nothing to it, and leave the identity of its runs.
+    already: model name -> builder, or where it is (see `sparsebench.models.Model`). `unread` are settings of the recipe
+    that mean nothing to it, and leave the identity of its runs.
     """
 
     name: str
@@ -206,5 +211,5 @@ class Backend:
     packages: tuple[str, ...] = ()
     extra: str = ""
     numerics: int = 1
-    builders: Mapping[str, str] = field(default_factory=dict[str, str])
+    builders: Mapping[str, str | Builder] = field(default_factory=dict[str, str | Builder])
     unread: frozenset[str] = frozenset()

@@ -60,9 +60,14 @@ def bought(rows: Sequence[Row], budgets: Sequence[float]) -> list[Bought]:
 
 def within(group: Sequence[Row], budget: float) -> list[Bought]:
     """What one budget buys of some rows, the best first; nothing where all cost more."""
-    affordable = best_first(row for row in group if row.training_ratio <= budget)
+    affordable = best_first(row for row in group if _costs_at_most(row, budget))
     rest = affordable[1:]
     corrected = holm([p_value(list(differences(row, affordable[0]).values())) for row in rest])
     kept = [(row, p) for row, p in zip(rest, corrected, strict=True) if p is None or p >= LEVEL]
     best = [Bought(budget, row, True, None, None, len(affordable)) for row in affordable[:1]]
     return best + [Bought(budget, row, False, to_best(row, affordable[0]), p, len(affordable)) for row, p in kept]
+
+
+def _costs_at_most(row: Row, budget: float) -> bool:
+    """False where nobody knows."""
+    return row.training_ratio is not None and row.training_ratio <= budget

@@ -140,10 +140,13 @@ def sharing(rows: Sequence[Row]) -> list[str]:
 
 
 def _absolute(rows: Sequence[Row]) -> str:
-    """What dense costs, where that is one number."""
+    """What a dense network costs, where it is one number; or why it is none."""
     training = {row.dense_training_flops for row in rows}
     inference = {row.dense_inference_flops for row in rows}
-    if len(training) != 1 or len(inference) != 1:
-        return ""
-    costs = labels.amount(training.pop(), "FLOP"), labels.amount(inference.pop(), "FLOP")
-    return f", which takes {costs[0]} to train and {costs[1]} for a sample"
+    known = [cost for costs in (training, inference) for cost in costs if cost is not None]
+    if not known:
+        return "; the network has operations without a count, which result.json names"
+    if len(training) == len(inference) == 1:
+        to_train, to_infer = (labels.amount(cost, "FLOP") for cost in known)
+        return f", which takes {to_train} to train and {to_infer} for a sample"
+    return ""

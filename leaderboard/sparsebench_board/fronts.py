@@ -16,7 +16,7 @@ from sparsebench_board.rows import Row
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-COSTS: Mapping[str, Callable[[Row], float]] = MappingProxyType(
+COSTS: Mapping[str, Callable[[Row], float | None]] = MappingProxyType(
     {
         "training_flops": lambda row: row.training_flops,
         "inference_flops": lambda row: row.inference_flops,
@@ -31,7 +31,10 @@ DECIMALS = 12
 
 @dataclass(frozen=True)
 class Standing:
-    """For each of `COSTS`, whether a row is on its front and the chance that it is, None for lack of seeds."""
+    """For each of `COSTS`, whether a row is on its front and the chance that it is, None for lack of seeds.
+
+    A row whose cost is unknown is not on its front, with no chance to tell.
+    """
 
     row: Row
     on: Mapping[str, bool]
@@ -62,18 +65,30 @@ def standings(rows: Sequence[Row]) -> list[Standing]:
     The chance is the share of resamples (`draws`) of the seeds that all rows have in which the row is on the front of
     mean accuracies. A resample has the same seeds for every row, as the rows have; costs stay what they are.
     """
-    means = np.array([row.accuracy for row in rows])
     resampled = _resampled(rows)
-    costs = {name: np.array([float(cost(row)) for row in rows]) for name, cost in COSTS.items()}
-    on = {name: front(means, values) for name, values in costs.items()}
-    chance = {
-        name: [None] * len(rows) if resampled is None else front(resampled, values).mean(axis=0).tolist()
-        for name, values in costs.items()
-    }
+    found = {name: _against(rows, resampled, cost) for name, cost in COSTS.items()}
     return [
-        Standing(row, {name: bool(on[name][i]) for name in COSTS}, {name: chance[name][i] for name in COSTS})
-        for i, row in enumerate(rows)
+        Standing(
+            row,
+            {name: found[name][place][0] for name in COSTS},
+            {name: found[name][place][1] for name in COSTS},
+        )
+        for place, row in enumerate(rows)
     ]
+
+
+def _against(
+    rows: Sequence[Row], resampled: NDArray[Any] | None, cost: Callable[[Row], float | None]
+) -> list[tuple[bool, float | None]]:
+    """Whether each row is on the front of one cost, and the chance."""
+    known = {place: value for place, row in enumerate(rows) if (value := cost(row)) is not None}
+    places, costs = list(known), np.array(list(known.values()), dtype=float)
+    found: list[tuple[bool, float | None]] = [(False, None)] * len(rows)
+    on = front(np.array([rows[place].accuracy for place in places]), costs).tolist()
+    shares = [None] * len(places) if resampled is None else front(resampled[:, places], costs).mean(axis=0).tolist()
+    for place, is_on, share in zip(places, on, shares, strict=True):
+        found[place] = is_on, share
+    return found
 
 
 def _resampled(rows: Sequence[Row]) -> NDArray[Any] | None:

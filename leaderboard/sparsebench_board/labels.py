@@ -51,8 +51,10 @@ def chance(p: float | None) -> str:
     return "" if p is None else f"{p:.3f}" if p >= 0.001 else "<0.001"
 
 
-def ratio(value: float) -> str:
-    """`0.12×`; a third decimal below 0.1."""
+def ratio(value: float | None) -> str:
+    """`0.12×`; a third decimal below 0.1; `unknown` for None."""
+    if value is None:
+        return "unknown"
     return f"{value:.{2 if round(value, 3) >= 0.1 else 3}f}×"
 
 
