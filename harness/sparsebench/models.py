@@ -57,7 +57,8 @@ class Model:
     `input` is what it was published for, which costs are counted at. `policy` says for each distribution what happens
     to stem, depthwise and classifier layers (none: `STANDARD`). `input_gradient` says whether published costs count
     the gradient with respect to the network's input. `reference` names the model that this one is a wider form of.
-    `packages` are distributions that its results depend on, beside the backend's.
+    `packages` are distributions that its results depend on, beside the backend's. `timm(input)` names timm's model that
+    is the same network at that input, in every name and number (None: there is none).
     """
 
     name: str
@@ -72,6 +73,7 @@ class Model:
     reference: str = ""
     packages: tuple[str, ...] = ()
     statistics: Callable[[Input], Mapping[str, tuple[int, ...]]] | None = None
+    timm: Callable[[Input], str | None] | None = None
 
     def policy_under(self, distribution: str) -> Policy:
         """What happens to special layers under a distribution of that name."""

@@ -5,7 +5,7 @@ all. Nothing in it is ever executed: JSON, JSON lines and safetensors.
 
     config.json          the run's resolved settings, data fingerprint and numerics versions: what its id hashes
     environment.json     hardware, versions, commit, device: recorded, not hashed
-    layers.json          every prunable layer: shape, size, active, density, macs
+    layers.json          the network's input, and every prunable layer: shape, size, active, density, macs
     events.jsonl         one line per training segment, mask update and evaluation, in order
     result.json          accuracy, FLOPs, bytes, speed
     weights.safetensors  final parameters and running statistics, canonical layout
@@ -54,6 +54,8 @@ class Record:
     environment: Json
     layers: list[Json]
     result: Json
+    input: Json | None = None
+    """What the network was built for: shape of an image, classes, width; older records do not say."""
 
     def events(self) -> list[Json]:
         """Training segments (`kind: train`), updates (`update`) and evaluations (`evaluate`), in order.
@@ -129,6 +131,7 @@ def read(path: Path) -> Record:
         return Record(
             path, str(identity["id"]), RunConfig.model_validate(identity["config"]), identity,
             documents["environment"], documents["layers"]["layers"], documents["result"],
+            documents["layers"].get("input"),
         )  # fmt: skip
 
 

@@ -92,7 +92,7 @@ def run(prepared: Prepared, root: Path, device: str = "cpu", progress: Progress 
     documents = {
         "config": prepared.identity,
         "environment": surroundings,
-        "layers": {"layers": layer_table(prepared.task.prunable, current.active)},
+        "layers": {"input": asdict(prepared.task.input), "layers": layer_table(prepared.task.prunable, current.active)},
         "result": result(prepared, metrics, current.ledger, current.active, current.journal, began, ticket)
         | {"framework_count": counted(trainer.count(prepared.task), prepared.task)},
     }

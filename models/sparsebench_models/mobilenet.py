@@ -90,6 +90,7 @@ mobilenetv1 = Model(
     input=Input((3, 224, 224), 1000),
     policy=KEPT_DENSE,
     statistics=running(layers, norms),
+    timm=lambda input: "mobilenetv1_100" if max(input.image) > SMALL and input.width == 1 else None,
     builders={"torch": "sparsebench_models.mobilenet_torch:build", "jax": "sparsebench_models.mobilenet_flax:build"},
 )
 

@@ -99,6 +99,7 @@ resnet50 = Model(
     initial=initial,
     input=Input((3, 224, 224), 1000),
     statistics=running(layers, norms),
+    timm=lambda input: "resnet50" if max(input.image) > SMALL_STEM and input.width == 1 else None,
     builders={"torch": "sparsebench_models.resnet_torch:build", "jax": "sparsebench_models.resnet_flax:build"},
 )
 

@@ -39,6 +39,7 @@ def member(name: str) -> Model:
         builders={"torch": partial(_build, architecture)},
         input=_published(name),
         packages=("timm",),
+        timm=lambda input: architecture,
         statistics=partial(_statistics, architecture),
     )
 

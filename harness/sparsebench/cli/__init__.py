@@ -55,6 +55,10 @@ HELP = {
     "show": """Show a method's card: equations, source, choices, defaults, cost.
 
         For example: `sparsebench show method rigl`""",
+    "export": """Write a run's network to files: dense weights, zero outside the masks, and the masks.
+
+        timm's models load the weights, and `train --weights` starts from them.
+        For example: `sparsebench export RUN --to net.safetensors`""",
     "import": """Take in records from another machine.
 
         Copies those that are missing here and mirrors all of them to MLflow; doing it again changes nothing.""",

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from sparsebench import records as store
+from sparsebench.cli import finding
 from sparsebench.cli.options import RUNS, Records
 from sparsebench.cli.output import say
-from sparsebench.errors import UserError
 
 if TYPE_CHECKING:
     from sparsebench_board.comparing import Part
@@ -31,24 +29,10 @@ def compare(
     """Compare two records part by part; 0 where they are equal, 1 where they differ."""
     from sparsebench_board.comparing import compared
 
-    parts = compared(find(first, records), find(second, records))
+    parts = compared(*(store.read(finding.folder(run, records)) for run in (first, second)))
     for line in _told(parts):
         say(line)
     return DIFFERENT if any(part.differences for part in parts) else 0
-
-
-def find(run: str, records: Path) -> store.Record:
-    """The record of a run: the folder itself, or the one of that id among `records`.
-
-    Raises:
-        UserError: there is none, or it cannot be read.
-    """
-    for folder in (Path(run), records / run):
-        if (folder / "result.json").is_file():
-            return store.read(folder)
-    close = get_close_matches(run, [path.name for path in store.paths(records)], n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    raise UserError(f"no record {run!r} in {records}: {hint}give a run's id, or the folder of its record")
 
 
 def _told(parts: Iterable[Part]) -> Iterable[str]:
