@@ -135,7 +135,7 @@ REFUSED = {
         ["--model", "wrn-22-2", "--backend", "torch"],
         "block1.0.bn2.bias and 59 more and also has fc1.bias, fc1.weight, fc2.bias and 3 more; choose the model",
     ),
-    "other classes": (["--dataset", "digits"], "fc3.bias has shape (2,) in the file and (10,) in the model"),
+    "other images": (["--dataset", "digits"], "fc1.weight has shape (300, 4) in the file and (300, 64) in the model"),
 }
 
 

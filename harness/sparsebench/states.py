@@ -102,10 +102,10 @@ def check(arrays: Arrays, shapes: Shapes, optional: Shapes | None = None) -> Non
     if missing or unknown:
         told = [f"{what} {_some(names)}" for what, names in (("lacks", missing), ("also has", unknown)) if names]
         raise UserError(f"these weights are of another model: the file {' and '.join(told)}; choose the model they fit")
-    for name, array in arrays.items():
-        if np.shape(array) != known[name]:
+    for name, shape in known.items():  # the model's order: that of a file is nobody's
+        if name in arrays and np.shape(arrays[name]) != shape:
             raise UserError(
-                f"{name} has shape {np.shape(array)} in the file and {known[name]} in the model: "
+                f"{name} has shape {np.shape(arrays[name])} in the file and {shape} in the model: "
                 "input channels, classes, width or the stem for small images differ; build the model for the file's"
             )
 
