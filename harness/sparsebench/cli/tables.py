@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,6 +15,15 @@ from rich.table import Table
 
 WIDTH = 200
 """Where the terminal is narrower, or there is none: lines run over instead of losing figures."""
+
+
+PAGE = 100
+"""Characters of a line of prose."""
+
+
+def wrapped(text: str) -> list[str]:
+    """Lines of prose, those after the first indented."""
+    return textwrap.wrap(text, PAGE, subsequent_indent="  ", break_on_hyphens=False)
 
 
 @dataclass(frozen=True)
