@@ -64,10 +64,10 @@ def check_steps(row):
 
 def test_a_backend_without_kernels_is_measured_and_told(command):
     code, out, err = command(*LITTLE, "--backend", "toy", "--seconds", "60")
-    assert code == 0
-    assert err[-1] == "measuring lenet-300-100 toy"
+    assert (code, err) == (0, ["measuring sparse kernels", "measuring lenet-300-100 toy"])
     assert any(line.split()[:4] == ["lenet-300-100", "toy", "128", "28"] for line in out)
     assert "2 repeats" in " ".join(out)
+    assert out[out.index("missing:") + 1 :] == ["  toy kernels: the backend names none"]
 
 
 def test_what_there_is_no_time_for_is_told(command):

@@ -30,6 +30,8 @@ OBSERVATION = 0.005
 TOLERANCE: Mapping[Precision, float] = {"float32": 1e-5, "float16": 4e-3}
 """Of Σ |w|·|x| + |b|, for each layer: rounding in another order stays well below, a wrong entry does not."""
 
+NONE = "the backend names none"
+
 Document = dict[str, Any]
 
 
@@ -73,9 +75,10 @@ def measure(
 ) -> Document:
     """Every kernel on every product at every density, in about `seconds`; what there was no time for is listed."""
     began = time.perf_counter()
-    parts = [plugins.load("backends", name).hardware(device) for name in backends]
-    kernels = [kernel for part in parts for kernel in part.kernels]
-    missing = [asdict(each) for part in parts for each in part.missing]
+    parts = {name: plugins.load("backends", name).hardware(device) for name in backends}
+    kernels = [kernel for part in parts.values() for kernel in part.kernels]
+    missing = [asdict(each) for part in parts.values() for each in part.missing]
+    missing += [asdict(Missing(f"{name} kernels", NONE)) for name, part in parts.items() if not part.kernels]
     rows: list[Document] = []
     cut: list[str] = []
     asked = [(product, density) for product in products for density in DENSITIES]
@@ -133,6 +136,8 @@ def reference(layers: Linears, inputs: Array) -> tuple[NDArray[np.float64], NDAr
 
 def compare(product: Product, density: float, cases: Sequence[Case], repeats: int, until: float) -> Iterator[Document]:
     """A row for each kernel; the yardstick is the dense engine of the same precision with the least median."""
+    if not cases:
+        return
     works: dict[str, Work] = {case.name: case.bound.run for case in cases}
     counts = {name: in_a_row(work, OBSERVATION) for name, work in works.items()}
     several = {name: repeated(work, counts[name]) for name, work in works.items()}
