@@ -8,6 +8,7 @@ import pytest
 from sparsebench import plugins
 from sparsebench.cli import benched
 from sparsebench.errors import UserError
+from sparsebench.hardware import machine, suite
 
 pytest_plugins = ("command_line",)
 
@@ -80,6 +81,29 @@ def test_what_there_is_no_time_for_is_told(command):
     assert err == []
 
 
+def broken(seconds):
+    print("a framework says why")
+    raise RuntimeError("the driver\nis too old")
+
+
+def fine(seconds):
+    return {"products": [seconds > 0], "missing": [], "cut": []}
+
+
+def test_a_part_that_fails_costs_itself(command, monkeypatch):
+    parts = [suite.Part("broken", broken), suite.Part("fine", fine)]
+    monkeypatch.setattr(suite, "_parts", lambda plan: iter(parts))
+    monkeypatch.setattr("tempfile.tempdir", str(Path.cwd()))
+    code, out, err = command(*LITTLE, "--backend", "toy", "--format", "json")
+    document = json.loads("\n".join(out))
+    assert code == 1
+    assert document["missing"] == [{"what": "broken", "reason": "RuntimeError: the driver is too old"}]
+    assert document["products"] == [True]
+    (log,) = Path.cwd().glob("sparsebench-bench-*/log")
+    assert "a framework says why" in log.read_text()
+    assert err[-1] == f"error: something failed, see `missing`; what its process printed is in {log}"
+
+
 REFUSED = {
     "model": (["--model", "lenet-300"], "unknown model 'lenet-300': did you mean 'lenet-300-100'?"),
     "backend": (["--backend", "torhc"], "unknown backend 'torhc': did you mean 'torch'?"),
@@ -115,6 +139,21 @@ def test_without_a_gpu_cuda_is_refused(command, name):
         pytest.skip("there is a GPU")
 
 
+NVIDIA_SMI = """#!/bin/sh
+echo "Some GPU, 580.1, 81559 MiB, 1980 MHz, 1980 MHz, 2619 MHz"
+"""
+
+
+def test_the_gpu_as_nvidia_smi_tells_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert machine.gpu() is None, "there is no nvidia-smi"
+    (tmp_path / "nvidia-smi").write_text(NVIDIA_SMI)
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert machine.gpu()["name"] == "Some GPU"
+    assert machine.gpu()["clocks.sm"] == "1980 MHz"
+
+
 # ---- how it is printed ----------------------------------------------------------------------------------------
 
 
@@ -128,12 +167,12 @@ def product(kernel, density, pattern="unstructured", **changes):
 
 
 def document(**changes):
-    machine = {
+    some = {
         "cpu": "Some CPU", "cpu_mhz": 2600, "threads": 2, "device": "cpu", "gpu": None, "commit": None,
         "packages": {"torch": "2"}, "sparsebench": "0", "python": "3", "started": "now",
     }  # fmt: skip
     empty = {"steps": [], "products": [], "missing": [], "cut": []}
-    return {"machine": machine, "settings": {"repeats": 20}} | empty | changes
+    return {"machine": some, "settings": {"repeats": 20}} | empty | changes
 
 
 def printed(capsys, **changes):
@@ -169,7 +208,7 @@ def test_what_is_missing_is_told_by_reason(capsys):
 
 
 def test_a_gpu_is_named_or_unknown(capsys):
-    machine = document()["machine"] | {"device": "cuda"}
-    assert "GPU unknown" in printed(capsys, machine=machine)
-    named = machine | {"gpu": {"name": "Some GPU", "driver_version": "1", "clocks.sm": "1980 MHz"}}
+    cuda = document()["machine"] | {"device": "cuda"}
+    assert "GPU unknown" in printed(capsys, machine=cuda)
+    named = cuda | {"gpu": {"name": "Some GPU", "driver_version": "1", "clocks.sm": "1980 MHz"}}
     assert "name Some GPU, driver_version 1, clocks.sm 1980 MHz" in printed(capsys, machine=named)

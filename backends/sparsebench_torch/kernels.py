@@ -30,7 +30,7 @@ def hardware(device: str) -> Hardware:
         ),
         Kernel("torch BSR", "block", partial(_features_first, on(), _bsr)),
     ]
-    missing = [Missing("torch.compile", "not tried: it compiles for half a minute; jax jit is the compiled engine")]
+    missing = [Missing("torch.compile", "not tried: it compiles for half a minute")]
     if device != "cuda":
         missing.append(Missing("torch 2:4", "torch has semi-structured kernels for CUDA only"))
         return Hardware(kernels, missing)

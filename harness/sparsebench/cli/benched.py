@@ -26,8 +26,8 @@ def show(document: Document) -> None:
     for name in dict.fromkeys(row["name"] for row in document["products"]):
         _show_product([row for row in document["products"] if row["name"] == name])
     if document["products"]:
-        say("speed-up over the best dense engine of the same precision, [95 % interval] of paired ratios;")
-        say("none shown: the interval holds 1, or there were too few pairs for one")
+        say("speed-up over the best dense engine of the same precision, [95 % interval] of paired ratios; below 1")
+        say("it is slower; none shown: the interval holds 1, or there were too few pairs for one")
         say("")
     _show_list("missing:", _grouped(document["missing"]))
     _show_list("cut for lack of time:", document["cut"])
