@@ -49,6 +49,10 @@ HELP = {
     "ui": """Browse runs in MLflow, on this machine.
 
         What is not mirrored yet is mirrored first; Ctrl-C ends it.""",
+    "bench": """Measure this machine: masked steps, and kernels that are really sparse.
+
+        Each model in each backend on random data; then sparse kernels against the best dense engine.
+        For example: `sparsebench bench`, or a part: `sparsebench bench --model lenet-300-100 --backend torch`""",
     "list": """List methods, backends, models, data sets or suites.
 
         A broken plugin is a warning here and an error in a run.""",
