@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from sparsebench.data import crops
 from sparsebench.data.feed import Feed
 from sparsebench.data.folder import image_folder
 from sparsebench.data.stream import Batches, Stream
-from timing import interleaved, ratio, show
+from sparsebench.hardware.intervals import ratio
+from sparsebench.hardware.timing import interleaved
+from timing import show
 
 BATCH = 64
 ROUND = 4  # batches
@@ -73,7 +76,7 @@ def measure(split: Stream, repeats: int) -> dict[str, object]:
     seconds = interleaved(works, repeats)
     return {
         "images_a_second": {name: round(BATCH * ROUND / float(np.median(took)), 1) for name, took in seconds.items()},
-        "to_plain": {name: ratio(seconds["plain"], took) for name, took in seconds.items() if name != "plain"},
+        "to_plain": {name: asdict(ratio(seconds["plain"], took)) for name, took in seconds.items() if name != "plain"},
     }
 
 

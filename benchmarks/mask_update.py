@@ -7,6 +7,7 @@ the same masks with fresh values, so that none is easier than the one before.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 
 import jax
 import numpy as np
@@ -14,6 +15,8 @@ import torch
 from torch import nn
 
 from sparsebench.distributions import erk
+from sparsebench.hardware.intervals import ratio
+from sparsebench.hardware.timing import interleaved
 from sparsebench.layers import Layer
 from sparsebench.masks import Counts, budget, first_masks
 from sparsebench.method import Event
@@ -24,7 +27,7 @@ from sparsebench_jax.program import adopt
 from sparsebench_models.resnet import resnet50
 from sparsebench_torch import rewiring as torch_rewiring
 from sparsebench_torch.state import TorchState
-from timing import arguments, interleaved, ratio, show
+from timing import arguments, show
 
 LAYERS = resnet50.layers(Input((3, 224, 224), 1000))
 EVENT = Event(1000, drop_fraction=0.3, replaces_step=True)
@@ -132,7 +135,7 @@ def measure(zeros: float, repeats: int) -> dict[str, object]:
     joined = {name: np.concatenate(values) for name, values in seconds.items()}
     return {
         "milliseconds": {name: round(float(np.median(values)) * 1000, 1) for name, values in joined.items()},
-        "ratio_to_topk": {name: ratio(joined[name], joined["topk_twice"]) for name in ("torch", "jax")},
+        "ratio_to_topk": {name: asdict(ratio(joined[name], joined["topk_twice"])) for name in ("torch", "jax")},
     }
 
 

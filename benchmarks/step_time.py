@@ -7,6 +7,7 @@ is one observation.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,14 @@ from sparsebench import plugins
 from sparsebench.config import Recipe
 from sparsebench.data.source import Dataset, Split, standardising_table
 from sparsebench.distributions import erk
+from sparsebench.hardware.intervals import ratio
+from sparsebench.hardware.timing import interleaved
 from sparsebench.masks import first_masks
 from sparsebench.methods.dense import dense
 from sparsebench.methods.static import static
 from sparsebench.models import initial_weights
 from sparsebench.trainer import SparseTrainer, Task
-from timing import arguments, interleaved, ratio, show
+from timing import arguments, show
 
 STEPS = 100
 
@@ -56,7 +59,7 @@ def measure(backend: str, repeats: int) -> dict[str, object]:
     seconds = interleaved(works, repeats)
     return {
         "microseconds": {name: round(float(np.median(values)) / STEPS * 1e6, 1) for name, values in seconds.items()},
-        "masked_to_dense": ratio(seconds["masked"], seconds["dense"]),
+        "masked_to_dense": asdict(ratio(seconds["masked"], seconds["dense"])),
     }
 
 

@@ -92,10 +92,11 @@ def row(**changes: Any) -> Row:
     usual = Row(
         cell="c", model="mlp", dataset="digits", method="rigl", sparsity=0.9, distribution="erk", multiplier=1.0,
         backend="torch", settings={}, accuracy=0.9721, accuracy_ci95=0.0035,
+        accuracy_low=0.9686, accuracy_high=0.9756, accuracy_interval="t",
         training_flops=12e6, training_ratio=0.12, dense_training_flops=1e8,
         inference_flops=100.0, inference_ratio=0.1, dense_inference_flops=1000.0, bytes=66_000,
-        steps_per_second=1234.5, seeds=(0, 1, 2), accuracies=(0.97, 0.9721, 0.9742), missing=(),
+        steps_per_second=1234.5, seconds=60.0, seeds=(0, 1, 2), accuracies=(0.97, 0.9721, 0.9742), missing=(),
         run_ids=("a", "b", "c"), hardware="Example CPU, 2 threads, device cpu",
-        versions={"sparsebench": "0.1.0", "torch": "2.11"},
+        versions={"sparsebench": "0.1.0", "torch": "2.11"}, twin="t",
     )  # fmt: skip
     return replace(usual, **changes)

@@ -6,8 +6,9 @@ import pytest
 
 from records_fixture import row
 from sparsebench.errors import UserError
+from sparsebench_board.formats import FORMATS
 from sparsebench_board.paired import compared
-from sparsebench_board.table import FORMATS, render
+from sparsebench_board.table import render
 
 DENSE = row(method="dense", sparsity=0.0, distribution="–", accuracies=(0.98, 0.99, 0.97))
 STATIC = row(method="static", accuracies=(0.95, 0.96, 0.94))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sparsebench.hardware.kernels import Hardware
 from sparsebench.trainer import Backend, SparseTrainer
 
 
@@ -13,11 +14,18 @@ def _trainer(device: str) -> SparseTrainer[Any]:
     return JaxTrainer(device)
 
 
+def _hardware(device: str) -> Hardware:
+    from sparsebench_jax.kernels import hardware
+
+    return hardware(device)
+
+
 backend = Backend(
     name="jax",
     summary="JAX with Flax NNX; a segment is one compiled loop with donated buffers",
     trainer=_trainer,
     packages=("jax", "flax", "optax"),
     extra="jax",
+    hardware=_hardware,
     unread=frozenset({"memory_format"}),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import numpy as np
@@ -149,7 +150,8 @@ def _gradient(state: TorchState, parts: Iterable[Part]) -> Tensor:
     losses: list[Tensor] = []
     for images, labels in parts:
         loss = cross_entropy(_logits(state, images), labels, label_smoothing=recipe.label_smoothing)
-        loss = loss / recipe.accumulation
+        if recipe.accumulation > 1:  # a division by 1, back and forth, is a hundredth of LeNet's step
+            loss = loss / recipe.accumulation
         loss.backward()
         losses.append(loss.detach())
     return torch.stack(losses).sum()
@@ -159,7 +161,7 @@ def _logits(state: TorchState, images: Tensor) -> Tensor:
     """In the recipe's precision and memory format; logits are float32."""
     recipe = state.task.recipe
     half = recipe.precision == "bfloat16"
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
+    with torch.autocast(images.device.type, torch.bfloat16) if half else nullcontext():
         return state.module(images.contiguous(memory_format=MEMORY_FORMATS[recipe.memory_format])).float()
 
 

@@ -18,6 +18,7 @@ from sparsebench.config import Recipe
 from sparsebench.data.augmentation import windows
 from sparsebench.data.feed import Feed
 from sparsebench.data.source import Dataset, Split, normalised, standardised
+from sparsebench.hardware.kernels import Hardware, unknown_hardware
 from sparsebench.layers import Layer
 from sparsebench.masks import Change, Counts, Masks
 from sparsebench.method import Event, Method
@@ -202,7 +203,8 @@ class Backend:
 
     `packages` are the distributions it needs, `extra` what to install for them. `builders` adds models that exist
     already: model name -> builder, or where it is (see `sparsebench.models.Model`). `unread` are settings of the recipe
-    that mean nothing to it, and leave the identity of its runs.
+    that mean nothing to it, and leave the identity of its runs. `hardware(device)` is what `sparsebench bench` asks it
+    for.
     """
 
     name: str
@@ -213,3 +215,4 @@ class Backend:
     numerics: int = 1
     builders: Mapping[str, str | Builder] = field(default_factory=dict[str, str | Builder])
     unread: frozenset[str] = frozenset()
+    hardware: Callable[[str], Hardware] = unknown_hardware

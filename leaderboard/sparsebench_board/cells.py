@@ -6,6 +6,8 @@ differs among cells that a reader would otherwise take to be alike: its scope.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -98,6 +100,16 @@ def settings(cells: Sequence[Known]) -> dict[str, dict[str, Any]]:
         cell.id: {f.name: f.value for f in _facts(cell) if f.value != NOTHING and len(values[f.name, f.scope]) > 1}
         for cell in cells
     }
+
+
+def twin(cell: Cell) -> str:
+    """The same for cells that differ in nothing but the backend and what means something to one backend alone."""
+    config, identity = cell.config, cell.identity
+    own = {"seed": True, "backend": True, "ticket": {"source"}, "recipe": {"memory_format"}}
+    numerics = {name: version for name, version in (identity.get("numerics") or {}).items() if name != "backend"}
+    source = {name: value for name, value in (identity.get("ticket") or {}).items() if name != "cell"}
+    shared = [config.model_dump(mode="json", exclude=own), numerics, source, identity.get("data")]
+    return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _facts(cell: Known) -> list[Fact]:

@@ -2,52 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import groupby
 
 from sparsebench.config import digits
-from sparsebench_board import labels
+from sparsebench_board import labels, legends
 from sparsebench_board.places import together
 from sparsebench_board.rows import Row
+from sparsebench_board.sheets import Column
 
-
-@dataclass(frozen=True)
-class Column:
-    """A title, a row's text under it, and the side that texts are aligned to.
-
-    Where room is short, texts are broken over lines down to a width of `least`; 0 for those that are never broken.
-    """
-
-    title: str
-    text: Callable[[Row], str]
-    right: bool = False
-    least: int = 0
-
-
-COLUMNS = (
-    Column("method", lambda row: row.method, least=18),
-    Column("sparsity", lambda row: digits(row.sparsity)),
-    Column("backend", lambda row: row.backend, least=9),
-    Column("accuracy %", lambda row: labels.percent(row.accuracy, row.accuracy_ci95)),
-    Column("train FLOPs", lambda row: labels.ratio(row.training_ratio)),
-    Column("infer FLOPs", lambda row: labels.ratio(row.inference_ratio)),
-    Column("size", lambda row: labels.amount(row.bytes, "B"), right=True),
-    Column("steps/s", lambda row: labels.speed(row.steps_per_second), right=True),
-    Column("seeds", lambda row: seeds(row), least=5),
+METHOD = Column[Row]("method", lambda row: row.method, least=18)
+SPARSITY = Column[Row]("sparsity", lambda row: digits(row.sparsity))
+DISTRIBUTION = Column[Row]("distrib.", lambda row: row.distribution)
+LENGTH = Column[Row]("length", lambda row: f"{digits(row.multiplier)}×")
+BACKEND = Column[Row]("backend", lambda row: row.backend, least=9)
+ACCURACY = Column[Row](
+    "accuracy %",
+    lambda row: labels.accuracy(row.accuracy, row.interval),
 )
-DISTRIBUTION = Column("distrib.", lambda row: row.distribution)
-LENGTH = Column("length", lambda row: f"{digits(row.multiplier)}×")
-SETTINGS = Column("settings", lambda row: labels.pairs(row.settings), least=18)
+COSTS = (
+    Column[Row]("train FLOPs", lambda row: labels.ratio(row.training_ratio)),
+    Column[Row]("infer FLOPs", lambda row: labels.ratio(row.inference_ratio)),
+    Column[Row]("size", lambda row: labels.amount(row.bytes, "B"), right=True),
+    Column[Row]("steps/s", lambda row: labels.speed(row.steps_per_second), right=True),
+)
+SEEDS = Column[Row]("seeds", lambda row: seeds(row), least=5)
+SETTINGS = Column[Row]("settings", lambda row: labels.pairs(row.settings), least=18)
 
 
-def columns(rows: Sequence[Row]) -> tuple[Column, ...]:
+def columns(rows: Sequence[Row]) -> tuple[Column[Row], ...]:
     """The usual ones; distribution, length and settings only where they tell rows apart."""
+    return (*identity(rows), BACKEND, ACCURACY, *_comparison(rows), *COSTS, SEEDS, *settings(rows))
+
+
+def identity(rows: Sequence[Row]) -> tuple[Column[Row], ...]:
+    """What was trained, whatever in; distribution and length only where they tell rows apart."""
     distribution = (DISTRIBUTION,) if len(distributions(rows)) > 1 else ()
     length = (LENGTH,) if any(row.multiplier != 1 for row in rows) else ()
-    extra = (SETTINGS,) if any(row.settings for row in rows) else ()
-    against = tuple(Column(f"against {method}", _against) for method in baselines(rows))
-    return (*COLUMNS[:2], *distribution, *length, *COLUMNS[2:4], *against, *COLUMNS[4:], *extra)
+    return (METHOD, SPARSITY, *distribution, *length)
+
+
+def _comparison(rows: Sequence[Row]) -> tuple[Column[Row], ...]:
+    """Nothing, unless rows are compared with a baseline."""
+    methods = baselines(rows)
+    if not methods:
+        return ()
+    against = Column[Row](labels.plain(f"against {', '.join(methods)}"), _against)
+    return against, Column[Row]("p", lambda row: labels.chance(row.p_holm)), Column[Row]("could show", _could_show)
+
+
+def settings(rows: Sequence[Row]) -> tuple[Column[Row], ...]:
+    """Those that set rows apart, where any do."""
+    return (SETTINGS,) if any(row.settings for row in rows) else ()
 
 
 def baselines(rows: Sequence[Row]) -> list[str]:
@@ -56,7 +62,11 @@ def baselines(rows: Sequence[Row]) -> list[str]:
 
 
 def _against(row: Row) -> str:
-    return "" if row.difference is None else labels.points(row.difference, row.difference_ci95)
+    return "" if row.difference is None else labels.gain(row.difference, row.difference_spread)
+
+
+def _could_show(row: Row) -> str:
+    return labels.size(row.detectable)
 
 
 def distributions(rows: Sequence[Row]) -> list[str]:
@@ -103,16 +113,30 @@ def _count(number: int, what: str) -> str:
 
 def notes(rows: Sequence[Row]) -> tuple[str, ...]:
     """How to read the columns."""
-    shared = distributions(rows) if len(distributions(rows)) == 1 else []
+    methods = ", ".join(baselines(rows))
     lines = [
-        *(f"sparsity: shared out over layers by {only}" for only in shared),
-        "accuracy: mean ± 95 % Student-t interval over seeds",
-        *(f"against {method}: mean difference over the same seeds ± 95 % interval" for method in baselines(rows)),
+        *sharing(rows),
+        *legends.accuracy([row.interval for row in rows]),
+        *(
+            [
+                f"against {methods}: mean difference over the same seeds, with its interval",
+                f"p: {legends.TEST}, {legends.HOLM} over the rows of the same sparsity",
+                legends.DETECTABLE,
+            ]
+            if methods
+            else []
+        ),
         f"FLOPs: relative to dense{_absolute(rows)}",
         "steps/s: at the pace of a run's fastest tenth, updates in, compilation and evaluation out; median over seeds",
         *(["rows that lack seeds come last and rank with nothing"] if any(row.missing for row in rows) else []),
     ]
-    return tuple(lines)
+    return tuple(labels.plain(line) for line in lines)
+
+
+def sharing(rows: Sequence[Row]) -> list[str]:
+    """The one distribution of some rows, which no column tells then."""
+    shared = distributions(rows)
+    return [f"sparsity: shared out over layers by {only}" for only in shared] if len(shared) == 1 else []
 
 
 def _absolute(rows: Sequence[Row]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sparsebench_board.intervals import Interval
+
 PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 
 
@@ -20,7 +22,33 @@ def percent(mean: float, half_width: float | None) -> str:
 
 def points(difference: float, half_width: float | None) -> str:
     """`+1.20 ± 0.35`, in points of a hundred, always with its sign; without the interval for a single seed."""
-    return f"{100 * difference:+.2f}" + ("" if half_width is None else f" ± {100 * half_width:.2f}")
+    middle = round(100 * difference, 2) + 0.0  # -0.0 + 0.0 is 0.0: what rounds to nothing has no sign of its own
+    return f"{middle:+.2f}" + ("" if half_width is None else f" ± {100 * half_width:.2f}")
+
+
+def accuracy(mean: float, spread: Interval) -> str:
+    """`97.21 ± 0.35`, or with both ends where the interval is lopsided: `97.21 [96.80, 97.50]`."""
+    return percent(mean, None) + _ends(spread) if spread.kind == "bca" else percent(mean, spread.half_width)
+
+
+def gain(difference: float, spread: Interval) -> str:
+    """`+1.20 ± 0.35` or `+1.20 [0.80, 1.50]`."""
+    return points(difference, None) + _ends(spread) if spread.kind == "bca" else points(difference, spread.half_width)
+
+
+def _ends(spread: Interval) -> str:
+    low, high = (round(100 * (end or 0), 2) + 0.0 for end in (spread.low, spread.high))
+    return f" [{low:.2f}, {high:.2f}]"
+
+
+def size(difference: float | None) -> str:
+    """`1.20`, in points of a hundred, of a difference without a direction."""
+    return "" if difference is None else f"{100 * difference:.2f}"
+
+
+def chance(p: float | None) -> str:
+    """`0.012`, `<0.001`."""
+    return "" if p is None else f"{p:.3f}" if p >= 0.001 else "<0.001"
 
 
 def ratio(value: float | None) -> str:

@@ -16,8 +16,8 @@ from typing import Any
 
 from sparsebench.errors import UserError
 from sparsebench.records import Record
-from sparsebench_board.cells import Cell, cells, nominal_recipe, settings
-from sparsebench_board.intervals import half_width, mean
+from sparsebench_board.cells import Cell, cells, nominal_recipe, settings, twin
+from sparsebench_board.intervals import Interval, Kind, interval, mean
 from sparsebench_board.places import hardware, together, versions
 
 NO_DISTRIBUTION = "–"
@@ -28,11 +28,15 @@ class Row:
     """One cell. Accuracies are fractions; FLOPs are means over seeds, ratios are to dense training at multiplier 1.
     None stands for FLOPs that are unknown, for a network that does what nobody has a count for.
 
-    `accuracy_ci95` is the half-width of the 95 % Student-t interval over seeds, None for a single seed.
-    `training_flops` are a whole run's, `inference_flops` one sample's; `steps_per_second` is the median over seeds.
+    `accuracy_low` and `accuracy_high` end the 95 % interval over seeds that `accuracy_interval` names, half as wide as
+    `accuracy_ci95`; None for a single seed. `training_flops` are a whole run's, `inference_flops` one sample's;
+    `steps_per_second` and `seconds`, a whole run's with all that is in it, are medians over seeds.
     `settings` are those that set this row apart from others shown with it. `accuracies` belong to `seeds`, which
     ascend; `missing` are seeds of other rows of the same model, data set and recipe that this one lacks.
-    `baseline` is the method of the row that `difference` and its half-width are taken to, where that was asked for.
+    `twin` is the same for cells that differ in nothing but the backend.
+    `baseline` is the method of the row that `difference` and its interval are taken to, where that was asked for; `p`
+    is that of the paired t-test, `p_holm` Holm's over the rows of a model, data set and sparsity, and `detectable` the
+    smallest difference that these seeds could have shown.
     """
 
     cell: str
@@ -46,6 +50,9 @@ class Row:
     settings: Mapping[str, Any]
     accuracy: float
     accuracy_ci95: float | None
+    accuracy_low: float | None
+    accuracy_high: float | None
+    accuracy_interval: Kind
     training_flops: float | None
     training_ratio: float | None
     dense_training_flops: float | None
@@ -54,15 +61,33 @@ class Row:
     dense_inference_flops: float | None
     bytes: int
     steps_per_second: float
+    seconds: float
     seeds: tuple[int, ...]
     accuracies: tuple[float, ...]
     missing: tuple[int, ...]
     run_ids: tuple[str, ...]
     hardware: str
     versions: Mapping[str, str]
+    twin: str
     baseline: str | None = None
     difference: float | None = None
     difference_ci95: float | None = None
+    difference_low: float | None = None
+    difference_high: float | None = None
+    difference_interval: Kind | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    detectable: float | None = None
+
+    @property
+    def interval(self) -> Interval:
+        """That of the accuracy."""
+        return Interval(self.accuracy_interval, self.accuracy_low, self.accuracy_high)
+
+    @property
+    def difference_spread(self) -> Interval:
+        """That of the difference, where there is one."""
+        return Interval(self.difference_interval or "none", self.difference_low, self.difference_high)
 
 
 def rows(records: Sequence[Record]) -> list[Row]:
@@ -97,20 +122,24 @@ def _expected(found: Sequence[Cell]) -> Mapping[str, set[int]]:
 
 def _row(cell: Cell, settings: Mapping[str, Any], expected: set[int]) -> Row:
     config, accuracies = cell.config, _figures(cell, "accuracy")
+    found = interval(accuracies)
     return Row(
         cell=cell.id,
         model=config.model, dataset=config.dataset, method=config.method, sparsity=config.sparsity,
         distribution=config.distribution if config.sparsity else NO_DISTRIBUTION,
         multiplier=config.multiplier, backend=config.backend, settings=settings,
-        accuracy=mean(accuracies), accuracy_ci95=half_width(accuracies),
+        accuracy=mean(accuracies), accuracy_ci95=found.half_width,
+        accuracy_low=found.low, accuracy_high=found.high, accuracy_interval=found.kind,
         **_costs(cell),
         bytes=round(mean(_figures(cell, "bytes"))),
         steps_per_second=statistics.median(_figures(cell, "steps_per_second")),
+        seconds=statistics.median(_figures(cell, "seconds", "total")),
         seeds=cell.seeds, accuracies=accuracies,
         missing=tuple(sorted(expected - set(cell.seeds))),
         run_ids=tuple(record.id for record in cell.records),
         hardware="; ".join(sorted({hardware(record.environment) for record in cell.records})),
         versions=together(versions(record.environment) for record in cell.records),
+        twin=twin(cell),
     )  # fmt: skip
 
 
@@ -128,15 +157,17 @@ def _unknown(cell: Cell, name: str) -> bool:
     return any(record.result.get(name, 0) is None for record in cell.records)
 
 
-def _figures(cell: Cell, name: str) -> tuple[float, ...]:
+def _figures(cell: Cell, *name: str) -> tuple[float, ...]:
     return tuple(_figure(record, name) for record in cell.records)
 
 
-def _figure(record: Record, name: str) -> float:
-    value = record.result.get(name)
+def _figure(record: Record, name: Sequence[str]) -> float:
+    value: Any = record.result
+    for part in name:
+        value = value.get(part) if isinstance(value, dict) else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise UserError(
-            f"record {record.path}: result.json has {value!r} for {name}, not a finite number: "
+            f"record {record.path}: result.json has {value!r} for {'.'.join(name)}, not a finite number: "
             "remove the folder and run again"
         )
     return float(value)

@@ -36,13 +36,23 @@ HELP = {
         For example: `sparsebench density resnet50 --sparsity 0.9 --distribution erk`""",
     "leaderboard": """Print the board of all records, or of one suite's.
 
-        One row for each cell (method, sparsity, backend) over all its seeds.""",
+        One row for each cell (method, sparsity, backend) over all its seeds; other views say which rows are tied, which
+        are on a Pareto front, what a training budget buys, and how the frameworks differ.
+        For example: `sparsebench leaderboard --view budget --budget 0.5,1`""",
+    "compare": """Show where two runs first differ: settings, versions, metrics, masks, weights.
+
+        Each is an id, or the folder of a record. Exit code 0: equal, 1: different.
+        For example: `sparsebench compare runs/ID elsewhere/ID`""",
     "plot": """Draw curves of a few runs, as an SVG file.
 
         For example: `sparsebench plot curves --only method=rigl,seed=0 --to curves.svg`""",
     "ui": """Browse runs in MLflow, on this machine.
 
         What is not mirrored yet is mirrored first; Ctrl-C ends it.""",
+    "bench": """Measure this machine: masked steps, and kernels that are really sparse.
+
+        Each model in each backend on random data; then sparse kernels against the best dense engine.
+        For example: `sparsebench bench`, or a part: `sparsebench bench --model lenet-300-100 --backend torch`""",
     "list": """List methods, backends, models, data sets or suites.
 
         A broken plugin is a warning here and an error in a run.""",

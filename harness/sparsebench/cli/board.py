@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ from sparsebench.cli.work import recorded
 from sparsebench.errors import UserError
 
 Format = Literal["table", "md", "csv", "json"]
+View = Literal["table", "tied", "pareto", "budget", "frameworks"]
 
 
 def read(records: Path, ids: Iterable[str]) -> list[store.Record]:
@@ -25,17 +27,36 @@ def read(records: Path, ids: Iterable[str]) -> list[store.Record]:
     return store.read_each(records / id for id in ids if recorded(records, id))
 
 
-def table(found: Sequence[store.Record], format: Format, against: str | None = None) -> str:
+def table(found: Sequence[store.Record], format: Format, against: str | None = None, references: bool = False) -> str:
     """The board of these records, each row compared with the method `against` if one is given.
+
+    With `references`, the published rows that fit stand below it.
 
     Raises:
         UserError: what it needs is not installed, or no record is of that method.
     """
-    from sparsebench_board import paired, rows
-    from sparsebench_board import table as tables
+    from sparsebench_board import formats, paired, rows
+    from sparsebench_board.table import board
+    from sparsebench_board.views import published
 
     shown = rows.rows(found)
-    return tables.render(paired.compared(shown, against) if against else shown, format).rstrip("\n")
+    compared = paired.compared(shown, against) if against else shown
+    return formats.formatted((published.view if references else board)(compared), format).rstrip("\n")
+
+
+def view(found: Sequence[store.Record], name: View, format: Format, budget: str) -> str:
+    """One of the views of these records but the table; `budget` is for the view of that name.
+
+    Raises:
+        UserError: what it needs is not installed, or the budgets make no sense.
+    """
+    from sparsebench_board import budgets, formats, rows
+    from sparsebench_board.views import budget as bought
+    from sparsebench_board.views import frameworks, pareto, tied
+
+    views = {"tied": tied.view, "pareto": pareto.view, "frameworks": frameworks.view}
+    views["budget"] = partial(bought.view, budgets=budgets.parsed(budget))
+    return formats.formatted(views[name](rows.rows(found)), format).rstrip("\n")
 
 
 def mirror(found: Sequence[store.Record], records: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +9,9 @@ from cyclopts import Parameter
 
 from sparsebench import exporting, plugins
 from sparsebench import records as store
+from sparsebench.cli import finding
 from sparsebench.cli.options import RUNS, Records
 from sparsebench.cli.output import say
-from sparsebench.cli.work import recorded
-from sparsebench.errors import UserError
 
 
 def export(
@@ -25,7 +23,7 @@ def export(
     records: Records = RUNS,
 ) -> None:
     """Write a run's weights, exactly zero outside its masks, and the masks beside them."""
-    record = store.read(_folder(run, records))
+    record = store.read(finding.folder(run, records))
     model = plugins.load("models", record.config.model)
     found, path = exporting.exported(record, model), to or Path(f"{record.id}.safetensors")
     for file in exporting.write(found, path, force):
@@ -37,20 +35,3 @@ def export(
 
 def _masks(found: exporting.Export) -> str:
     return f"masks of {len(found.masks)} layers, {100 * found.density:.2f} % of their weights active"
-
-
-def _folder(run: str, records: Path) -> Path:
-    """The record of a run, by its folder or by its id.
-
-    Raises:
-        UserError: there is none.
-    """
-    if (Path(run) / "result.json").is_file():
-        return Path(run)
-    if store.NAME.fullmatch(run) and recorded(records, run):
-        return records / run
-    close = difflib.get_close_matches(run, [path.name for path in store.paths(records)], n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    raise UserError(
-        f"there is no run {run!r} in {records}: {hint}its id is the name of its record's folder, which may be given too"
-    )

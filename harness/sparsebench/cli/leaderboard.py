@@ -12,6 +12,10 @@ from sparsebench.cli import board
 from sparsebench.cli.options import RUNS, Data, Records, check_data, check_readable
 from sparsebench.cli.output import say
 from sparsebench.cli.work import prepare_all
+from sparsebench.errors import UserError
+
+BUDGETS = "0.25,0.5,1,2"
+VIEW = "the table; rows tied with each other; Pareto fronts; the best that a training budget buys; torch less jax"
 
 
 def leaderboard(
@@ -19,10 +23,14 @@ def leaderboard(
     records: Records = RUNS,
     suite: Annotated[str | None, Parameter(help="only the runs of this suite")] = None,
     data: Data = None,
+    view: Annotated[board.View, Parameter(help=VIEW)] = "table",
     against: Annotated[str | None, Parameter(help="a method: adds the paired difference to it")] = None,
+    references: Annotated[bool, Parameter(help="adds published rows, apart", negative="")] = False,
+    budget: Annotated[str | None, Parameter(help=f"shares of dense training FLOPs for that view [{BUDGETS}]")] = None,
     format: Annotated[board.Format, Parameter(help="how to print it")] = "table",
 ) -> None:
     """Print the board: one row for each method, sparsity and backend, over all its seeds."""
+    _check(view, against, references, budget)
     check_data(data)
     check_readable(records)
     if suite is None:
@@ -30,4 +38,18 @@ def leaderboard(
     else:
         entries = prepare_all(suites.runs(suites.load(suite)), data, records)
         found = board.read(records, [entry.id for entry in entries if entry.listed])
-    say(board.table(found, format, against))
+    say(
+        board.table(found, format, against, references)
+        if view == "table"
+        else board.view(found, view, format, budget or BUDGETS)
+    )
+
+
+def _check(view: board.View, against: str | None, references: bool, budget: str | None) -> None:
+    """Refuse options that another view has no use for."""
+    for given, option, wanted in (
+        (against is not None, "--against", "table"), (references, "--references", "table"),
+        (budget is not None, "--budget", "budget"),
+    ):  # fmt: skip
+        if given and view != wanted:
+            raise UserError(f"{option} is for --view {wanted}, given --view {view}: leave one of the two out")

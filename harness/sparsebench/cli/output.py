@@ -30,6 +30,12 @@ def hush() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
+def note(line: str) -> None:
+    """A line about what is going on."""
+    sys.stderr.write(f"{_one(line)}\n")
+    sys.stderr.flush()
+
+
 def warn(line: str) -> None:
     """A line about something that does not stop us."""
     sys.stderr.write(f"warning: {_one(line)}\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,10 +17,15 @@ from rich.table import Table
 GAP = 2
 WIDTH = 200
 """Where the terminal is narrower, or there is none: lines run over instead of losing figures."""
-
-
 NARROW = 100
 """Columns of a table that is made to fit, where there is no terminal."""
+PAGE = 100
+"""Characters of a line of prose."""
+
+
+def wrapped(text: str) -> list[str]:
+    """Lines of prose, those after the first indented."""
+    return textwrap.wrap(text, PAGE, subsequent_indent="  ", break_on_hyphens=False)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The hardware benchmark: what a step costs with masks and without, and what sparsity saves where it is real."""

@@ -1,0 +1,136 @@
+"""The whole benchmark: parts one after another, each in a process of its own that has all cores, within a time.
+
+The document is what `sparsebench bench --format json` prints:
+
+    schema, kind     1 and "hardware"
+    machine          device, processor, clocks, versions: `machine.described`
+    settings         what was asked for
+    steps            one entry for each model and backend: `training.measure`
+    products         one for each layer, density and kernel: `products.measure`
+    missing          what could not be measured: {what, reason}
+    cut              what there was no time for, in words
+
+Times are seconds, sizes bytes; a ratio is {median, low, high, pairs} as in `intervals.Ratio`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from sparsebench import plugins, pool
+from sparsebench.hardware import products, training
+from sparsebench.hardware.kernels import Missing
+from sparsebench.hardware.machine import described
+from sparsebench.hardware.products import Product, of_layer
+from sparsebench.hardware.workloads import Workload, layers
+from sparsebench.worker import Failed, Report
+
+SCHEMA = 1
+LAYERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"lenet-300-100": ("fc1",), "resnet50": ("layer1.0.conv3", "layer3.1.conv1", "fc")}
+)
+"""Layers that are matrix products, of each kind of shape: wide input, many rows, square, few rows."""
+WHOLE = frozenset({"lenet-300-100"})
+"""Models that are nothing but linear layers."""
+
+Document = dict[str, Any]
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be measured, in about `seconds` altogether; `missing` is known to be out of reach."""
+
+    device: str
+    workloads: Sequence[Workload]
+    backends: Sequence[str]
+    repeats: int
+    seconds: float
+    missing: Sequence[Missing] = ()
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one process does: `measure(seconds)` is a document; of what time is left it gets a share by its weight."""
+
+    name: str
+    measure: Callable[[float], Document]
+    weight: int = 1
+
+
+def run(plan: Plan, folder: Path, tell: Tell) -> Document:
+    """All parts; `folder` holds what their processes print, in `log`, and hand over. `tell` says what comes next."""
+    began = time.perf_counter()
+    document: Document = {
+        "schema": SCHEMA, "kind": "hardware",
+        "machine": described([plugins.load("backends", name) for name in plan.backends], plan.device),
+        "settings": {key: value for key, value in asdict(plan).items() if key != "missing"},
+        "steps": [], "products": [], "missing": [asdict(each) for each in plan.missing], "cut": [], "failed": False,
+    }  # fmt: skip
+    parts = list(_parts(plan))
+    for i, part in enumerate(parts):
+        left = began + plan.seconds - time.perf_counter()
+        if left <= 0:
+            document["cut"].append(f"{part.name}: all of it")
+            continue
+        tell(part.name)
+        share = left * part.weight / sum(other.weight for other in parts[i:])
+        _enter(document, part, _in_its_own_process(part, share, folder))
+    return document
+
+
+def _parts(plan: Plan) -> Iterator[Part]:
+    """Kernels first, then models as they are listed: what one leaves of its time, the later and larger may use."""
+    if chosen := list(_products(plan.workloads)):
+        given = (chosen, plan.backends, plan.device, plan.repeats)
+        yield Part("sparse kernels", partial(products.measure, *given), weight=3)
+    for workload in plan.workloads:
+        for name in plan.backends:
+            given = (workload, name, plan.device, plan.repeats)
+            yield Part(f"{workload.model} {name}", partial(training.measure, *given))
+
+
+def _products(workloads: Sequence[Workload]) -> Iterator[Product]:
+    for workload in workloads:
+        table = layers(workload)
+        for layer in table:
+            if layer.name in LAYERS.get(workload.model, ()):
+                yield of_layer(workload.model, layer, workload.batch)
+        if workload.model in WHOLE:
+            yield Product(workload.model, tuple((layer.shape[0], layer.shape[1]) for layer in table), workload.batch)
+
+
+def _enter(document: Document, part: Part, outcome: Document | Failed) -> None:
+    """A part's result, or that there is none."""
+    if isinstance(outcome, Failed):
+        document["missing"].append(asdict(Missing(part.name, outcome.reason)))
+        document["failed"] = True
+    elif "products" in outcome:
+        for key in ("products", "missing", "cut"):
+            document[key] += outcome[key]
+    else:
+        document["steps"].append(outcome)
+        document["cut"] += [f"{part.name}: {what}" for what in outcome["cut"]]
+
+
+def _in_its_own_process(part: Part, seconds: float, folder: Path) -> Document | Failed:
+    to = folder / "document.json"
+    job = pool.Job(part.name, part.name, (part.measure, seconds, to))
+    with closing(pool.run(_write, [job], 1, folder / "log")) as events:
+        for _, event in events:
+            if isinstance(event, Failed):
+                return event
+    return json.loads(to.read_text())
+
+
+def _write(asked: tuple[Callable[[float], Document], float, Path], report: Report) -> None:
+    measure, seconds, to = asked
+    to.write_text(json.dumps(measure(seconds)))

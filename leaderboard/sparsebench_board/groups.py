@@ -1,0 +1,40 @@
+"""Which rows are looked at together, and which may be ranked at all."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from sparsebench_board.rows import Row
+
+T = TypeVar("T")
+Key = tuple[object, ...]
+
+
+def benchmark(row: Row) -> Key:
+    """Model and data set."""
+    return row.model, row.dataset
+
+
+def family(row: Row) -> Key:
+    """Model, data set and sparsity: rows whose tests are corrected together."""
+    return row.model, row.dataset, row.sparsity
+
+
+def grouped(items: Iterable[T], key: Callable[[T], Key]) -> list[list[T]]:
+    """Those with the same key together, in the order of their first."""
+    found: defaultdict[Key, list[T]] = defaultdict(list)
+    for item in items:
+        found[key(item)].append(item)
+    return list(found.values())
+
+
+def ranked(rows: Sequence[Row]) -> list[Row]:
+    """Rows that lack no seed: the others' means are over other runs, so they rank with nothing."""
+    return [row for row in rows if not row.missing]
+
+
+def unranked(rows: Sequence[Row]) -> list[Row]:
+    """Rows that lack seeds."""
+    return [row for row in rows if row.missing]

@@ -1,0 +1,70 @@
+"""What a view of the board is before it is text: sheets for people, and flat entries for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from sparsebench_board import labels
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Column(Generic[T]):
+    """A title, an item's text under it, and the side that texts are aligned to.
+
+    Where room is short, texts are broken over lines down to a width of `least`; 0 for those that are never broken.
+    """
+
+    title: str
+    text: Callable[[T], str]
+    right: bool = False
+    least: int = 0
+
+    def of(self, part: Callable[[S], T]) -> Column[S]:
+        """The same column for items that have such a one for a part."""
+        return Column(self.title, lambda item: self.text(part(item)), self.right, self.least)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line's texts, safe for a terminal; lines of one `section` stand together, dim ones rank with nothing."""
+
+    texts: tuple[str, ...]
+    section: Hashable = None
+    dim: bool = False
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One table: a title, lines above it, its columns and lines, and how to read them."""
+
+    title: str
+    preamble: tuple[str, ...]
+    columns: tuple[Column[Any], ...]
+    lines: tuple[Line, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class View:
+    """Sheets, and the same as entries, each with all of `fields`, which are names."""
+
+    sheets: tuple[Sheet, ...]
+    fields: tuple[str, ...]
+    entries: tuple[Mapping[str, Any], ...]
+
+
+def lines(
+    columns: Sequence[Column[T]],
+    items: Sequence[T],
+    section: Callable[[T], Hashable] = lambda item: None,
+    dim: Callable[[T], bool] = lambda item: False,
+) -> tuple[Line, ...]:
+    """A line for each item."""
+    return tuple(
+        Line(tuple(labels.plain(column.text(item)) for column in columns), section(item), dim(item)) for item in items
+    )

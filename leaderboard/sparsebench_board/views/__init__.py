@@ -1,0 +1,1 @@
+"""The statistics as sheets and entries: what `leaderboard --view` prints."""

@@ -1,0 +1,81 @@
+"""`--view frameworks`: torch less jax, cell by cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sparsebench_board import labels, legends
+from sparsebench_board.columns import identity, settings
+from sparsebench_board.frameworks import Twins, single, twins
+from sparsebench_board.rows import Row
+from sparsebench_board.sheets import Column, Sheet, View, lines
+from sparsebench_board.views import shared
+
+ROW = ("model", "dataset", "method", "sparsity", "distribution", "multiplier")
+SIDE = ("cell", "backend", "accuracy", "accuracy_low", "accuracy_high", "accuracy_interval", "seeds", "settings")
+FIELDS = (
+    *ROW, *(f"{side}_{name}" for side in ("first", "second") for name in SIDE), *shared.DIFFERENCE, "p_holm",
+)  # fmt: skip
+NOTES = (
+    "difference: mean over the seeds of both, with its interval; ± 0.00: the same difference on every one",
+    f"p: {legends.TEST}, {legends.HOLM} over all lines of the table",
+    legends.DETECTABLE,
+)
+
+
+def view(rows: Sequence[Row]) -> View:
+    """A sheet for each model and data set, and for each two backends."""
+    return shared.view(rows, FIELDS, twins, _sheet, _entry)
+
+
+def _sheet(rows: Sequence[Row], found: list[Twins]) -> Sheet:
+    named = shared.of_rows(identity(rows), _first)
+    several = len({pair.what for pair in found}) > 1
+    columns = (
+        *named,
+        *((Column[Twins]("backends", lambda pair: pair.what),) if several else ()),
+        Column[Twins](_side(found, 0), lambda pair: labels.accuracy(pair.first.accuracy, pair.first.interval)),
+        Column[Twins](_side(found, 1), lambda pair: labels.accuracy(pair.second.accuracy, pair.second.interval)),
+        Column[Twins](_between(found), lambda pair: shared.gain(pair.difference)),
+        Column[Twins]("p", lambda pair: labels.chance(pair.p_holm)),
+        Column[Twins]("could show", lambda pair: shared.detectable(pair.difference)),
+        Column[Twins]("seeds", lambda pair: labels.spans(pair.difference.seeds), least=5),
+        *shared.of_rows(settings(rows), _first),
+    )
+    body = lines(columns, found, lambda pair: pair.first.sparsity, _lacks)
+    short = ["dim lines lack seeds that others have"] if any(map(_lacks, found)) else []
+    return shared.sheet(rows, columns, body, *NOTES, *short, *_single(rows, found))
+
+
+def _lacks(pair: Twins) -> bool:
+    return bool(pair.first.missing or pair.second.missing)
+
+
+def _first(pair: Twins) -> Row:
+    return pair.first
+
+
+def _side(found: Sequence[Twins], place: int) -> str:
+    names = {(pair.first, pair.second)[place].backend for pair in found}
+    return labels.plain(f"{names.pop()} %") if len(names) == 1 else ("first %", "second %")[place]
+
+
+def _between(found: Sequence[Twins]) -> str:
+    names = {pair.what for pair in found}
+    return labels.plain(names.pop()) if len(names) == 1 else "difference"
+
+
+def _single(rows: Sequence[Row], found: Sequence[Twins]) -> list[str]:
+    names = [f"{row.method} {row.sparsity:g} {row.backend}" for row in single(rows, found)]
+    return [f"in one backend alone: {', '.join(names)}"] if names else []
+
+
+def _entry(pair: Twins) -> dict[str, Any]:
+    sides = {
+        f"{side}_{name}": getattr(row, name)
+        for side, row in (("first", pair.first), ("second", pair.second))
+        for name in SIDE
+    }
+    both = {name: getattr(pair.first, name) for name in ROW}
+    return both | sides | shared.differing(pair.difference) | {"p_holm": pair.p_holm}
