@@ -42,7 +42,7 @@ def segments(trainer: SparseTrainer[Any], task: Task, sparse: bool) -> Callable[
     """One segment of training, from where the last one ended."""
     method = static if sparse else dense
     weights = initial_weights(task.model, task.input, seed=0)
-    masks = first_masks(method, task.layers, erk(task.layers, 0.9), weights, seed=0)
+    masks = first_masks(method, task.prunable, erk(task.prunable, 0.9), weights, seed=0)
     feed = task.feed(seed=0)
     current = {"state": trainer.init(task, weights, masks)}
 

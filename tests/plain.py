@@ -35,14 +35,18 @@ def plain_torch(job):
         "adamw": torch.optim.AdamW,
     }[recipe.optimizer](groups, lr=recipe.learning_rate)
     criterion, losses = torch.nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing), []
+    parts = recipe.accumulation
     for rate, pixels, labels in batches(job):
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.zero_grad()
-        loss = criterion(module(torch.from_numpy(pixels)), torch.from_numpy(labels))
-        loss.backward()
+        loss = 0.0
+        for part, truth in zip(np.split(pixels, parts), np.split(labels, parts), strict=True):
+            mean = criterion(module(torch.from_numpy(part)), torch.from_numpy(truth)) / parts
+            mean.backward()
+            loss += mean.item()
         optimizer.step()
-        losses.append(loss.item())
+        losses.append(loss)
     return losses, {name: t.numpy() for name, t in module.state_dict().items() if t.is_floating_point()}
 
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_runs import arbitrary, batch
+from sparsebench import states
 from sparsebench.errors import UserError
 from sparsebench.models import Input
-from sparsebench_models import conversion
 from sparsebench_models.mobilenet import mobilenetv1
 from sparsebench_models.resnet import resnet50
 from sparsebench_models.wide_resnet import wrn_22_2
@@ -38,7 +38,7 @@ def test_a_timm_checkpoint_loads_into_either(model, name, tmp_path):
     state = arbitrary({n: t.numpy() for n, t in theirs.state_dict().items() if t.ndim})
     theirs.load_state_dict({n: torch.from_numpy(a.astype(np.float32)) for n, a in state.items()}, strict=False)
     save_file(theirs.state_dict(), tmp_path / "timm.safetensors")
-    arrays = conversion.read(tmp_path / "timm.safetensors")
+    arrays = states.read(tmp_path / "timm.safetensors")
     in_torch, in_flax = built(model, LARGE)
     conversion_torch.load(in_torch, arrays)
     conversion_flax.load(in_flax, arrays)
@@ -63,8 +63,8 @@ def test_a_state_goes_round_to_the_bit(model, width, seed, tmp_path_factory):
     assert conversion_flax.state_of(in_flax).keys() == given.keys()
     assert sum("running" in name for name in given) == sum(array.ndim == 1 for array in given.values()) // 2
     conversion_flax.load(in_flax, given)
-    conversion.write(path, conversion_flax.state_of(in_flax))
-    conversion_torch.load(in_torch, conversion.read(path))
+    states.write(path, conversion_flax.state_of(in_flax))
+    conversion_torch.load(in_torch, states.read(path))
     back = conversion_torch.state_of(in_torch)
     assert all((back[name] == array).all() and back[name].dtype == np.float32 for name, array in given.items())
 
@@ -89,4 +89,4 @@ def test_a_file_that_is_not_one_is_refused(content, tmp_path):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError, match=r"cannot read weights from .*weights\.safetensors: "):
-        conversion.read(path)
+        states.read(path)

@@ -21,6 +21,8 @@ RIGL = RunConfig(
     recipe=Recipe(steps=1000), updates=CLOCK,
 )  # fmt: skip
 PINNED = "digits_lenet-300-100_rigl_0.9_torch_seed3_bd47bac8158c"
+LATER = ["f4a1ecc50c86", "5b8b6c64b086", "cea303b7d449"]
+PINNED_CELL = "7b2bfe28b4c492eb"
 
 
 def named(config=RIGL, data=DATA, method=1, model=1, backend=1):
@@ -36,14 +38,32 @@ def test_a_pinned_name():
     assert named() == PINNED
 
 
+def test_pinned_names_of_settings_that_came_later():
+    """These too: a step schedule with a warm-up, and what the network sees and computes in."""
+    schedule = {"schedule": "step", "milestones": [300, 600], "decay": 0.2, "warmup": 50}
+    view = {"augmentation": "crop-flip", "standardise": "image", "accumulation": 4}
+    computed = {"precision": "bfloat16", "memory_format": "channels-last", "evaluations": 5}
+    names = [named(changed(recipe=Recipe(steps=1000, **later))) for later in (schedule, view, computed)]
+    assert [name.removeprefix("digits_lenet-300-100_rigl_0.9_torch_seed3_") for name in names] == LATER
+
+
+def test_a_pinned_cell():
+    """So does a cell: its runs before and after a setting was added are seeds of one."""
+    assert identity.cell(RIGL, identity.document(RIGL, DATA, 1, 1, 1)) == PINNED_CELL
+    weighed = changed(weights="a" * 64)
+    assert identity.cell(weighed, identity.document(weighed, DATA, 1, 1, 1)) != PINNED_CELL
+
+
 SCIENCE = {
     "model": "lenet", "dataset": "mnist", "method": "set", "backend": "jax", "sparsity": 0.98, "seed": 4,
     "distribution": "uniform", "multiplier": 5.0, "rewind": 10, "ticket": Ticket(source="another"),
-    "policy": Roles(stem="dense"),
+    "policy": Roles(stem="dense"), "weights": "a" * 64,
 }  # fmt: skip
 RECIPE = {
     "optimizer": "adam", "learning_rate": 0.2, "schedule": "constant", "momentum": 0.8, "nesterov": True,
-    "weight_decay": 1e-4, "label_smoothing": 0.1, "batch_size": 64, "steps": 2000,
+    "weight_decay": 1e-4, "label_smoothing": 0.1, "batch_size": 64, "steps": 2000, "milestones": (300.0,), "decay": 0.2,
+    "warmup": 10.0, "accumulation": 2, "precision": "bfloat16", "memory_format": "channels-last",
+    "standardise": "image", "augmentation": "crop-flip", "image_size": 64, "evaluations": 5,
 }  # fmt: skip
 UPDATES = {"delta_t": 10, "alpha": 0.5, "begin": 0.1, "end": 0.5, "anneal": "constant", "grown_value": "random"}
 
@@ -141,6 +161,25 @@ def test_settings_that_mean_the_same_have_one_name(folder):
     adam = {"steps": 400, "optimizer": "adam"}
     assert prepare(asked(**adam, momentum=0.5)).id == prepare(asked(**adam)).id
     assert prepare(asked(steps=400, momentum=0.5)).id != prepare(asked()).id
+
+
+def test_a_memory_format_is_in_the_name_where_it_is_read(folder):
+    last = {"steps": 400, "memory_format": "channels-last"}
+    names = {
+        backend: [prepare(asked(**each).model_copy(update={"backend": backend})).id for each in ({"steps": 400}, last)]
+        for backend in ("torch", "jax")
+    }
+    assert names["jax"][0] == names["jax"][1]
+    assert names["torch"][0] != names["torch"][1]
+
+
+def test_a_schedule_has_one_name_in_epochs_and_in_steps(folder):
+    """Four batches an epoch."""
+    in_epochs = asked("static", epochs=100, schedule="step", milestones=[25, 50.25], warmup=5)
+    in_steps = asked("static", steps=400, schedule="step", milestones=[100, 201], warmup=20)
+    assert prepare(in_epochs).id == prepare(in_steps).id
+    assert prepare(asked("static", steps=400, decay=0.5)).id == prepare(asked("static", steps=400)).id
+    assert prepare(asked("static", steps=400, image_size=2)).id == prepare(asked("static", steps=400)).id
 
 
 def test_a_name_never_rounds_a_sparsity_to_another(folder):

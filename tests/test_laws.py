@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oracle
+from gradients import assert_grown_by_gradient
 from sparsebench.errors import NonFiniteScoreError
 from sparsebench.masks import Counts
 from sparsebench.method import Event, gradient_magnitude, magnitude
@@ -19,6 +20,8 @@ from sparsebench.methods.snfs import snfs
 from sparsebench.methods.static import static
 from sparsebench.models import initial_weights
 from tasks import begin, bits, conv, gated, half, images, short, task, trainer_on, update, walk
+
+pytest_plugins = ("compilations",)
 
 
 @pytest.fixture(scope="module")
@@ -175,47 +178,9 @@ def test_a_diverged_network_is_refused(trainer, method, where, value):
 # ---- the gradient for growth ----------------------------------------------------------------------------------
 
 
-def dense_gradient(job, weights, batch):
-    """(loss, gradients) in torch, float64, written out: training mode, the mean over the whole batch."""
-    torch = pytest.importorskip("torch", reason="the expected gradient is computed in torch")
-    f = torch.nn.functional
-    w = {name: torch.tensor(array, dtype=torch.float64, requires_grad=True) for name, array in weights.items()}
-    table, split = job.dataset.table, job.dataset.train
-    pixels = np.stack([table[split.images[batch, c], c] for c in range(table.shape[1])], axis=1)
-    hidden = torch.tensor(pixels, dtype=torch.float64)
-    if job.model is gated:
-        hidden = f.relu(hidden.flatten(1) @ w["fc1.weight"].T + w["fc1.bias"])
-        gate = hidden.mean(1, keepdim=True) * w["gate.weight"][0] + w["gate.bias"]
-        logits = hidden @ w["fc2.weight"].T + w["fc2.bias"] + gate
-    else:
-        for i, stride in ((1, 1), (2, 2)):
-            hidden = f.conv2d(hidden, w[f"conv{i}.weight"], w[f"conv{i}.bias"], stride, 1)
-            mean, variance = hidden.mean((0, 2, 3), keepdim=True), hidden.var((0, 2, 3), correction=0, keepdim=True)
-            scale, shift = w[f"bn{i}.weight"][:, None, None], w[f"bn{i}.bias"][:, None, None]
-            hidden = f.relu((hidden - mean) / (variance + 1e-5).sqrt() * scale + shift)
-        logits = hidden.mean((2, 3)) @ w["fc.weight"].T + w["fc.bias"]
-    loss = -torch.log_softmax(logits, 1)[range(len(batch)), split.labels[batch]].mean()
-    loss.backward()
-    return loss.item(), {name: value.grad.numpy() for name, value in w.items() if "running" not in name}
-
-
 @pytest.mark.parametrize("model", [gated, conv], ids=lambda model: model.name)
 def test_growth_follows_the_dense_gradient_of_the_full_batch(trainer, model):
-    job, sparsity, iteration = task(model, 12), 0.8, 9
-    state = begin(trainer, job, rigl, sparsity)
-    state, _ = trainer.train(state, rigl, job.feed(0), 0, iteration)
-    weights, before = trainer.weights(state), trainer.masks(state)
-    state, report = update(trainer, job, state, rigl, Event(iteration, 0.3, replaces_step=True), sparsity)
-    loss, gradients = dense_gradient(job, weights, job.feed(0).indices(iteration, iteration + 1)[0])
-    assert report.loss == pytest.approx(loss, rel=1e-5)
-    for name, after in trainer.masks(state).items():
-        kept, grown = oracle.counts(after.size, sparsity, before[name].sum(), 0.3)
-        keep = oracle.top(np.abs(weights[f"{name}.weight"]), kept, before[name])
-        assert (after & keep).sum() == kept
-        slope = np.abs(gradients[f"{name}.weight"])
-        chosen, passed_over = slope[after & ~keep], slope[~after]
-        assert chosen.size == grown
-        assert chosen.min(initial=np.inf) >= passed_over.max(initial=0) - 1e-6 * slope.max()
+    assert_grown_by_gradient(trainer, task(model, 12))
 
 
 def test_models_of_one_name_are_kept_apart(trainer):
@@ -246,21 +211,6 @@ def test_evaluation_counts_every_sample_once(trainer, samples):
 
 
 # ---- compilation ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def compiled():
-    """Names of what XLA compiles from now on, as it happens."""
-    monitoring = pytest.importorskip("jax", reason="counts JAX's compilations").monitoring
-    seen = []
-
-    def listen(event, duration, **facts):
-        if event.endswith("backend_compile_duration"):
-            seen.append(facts.get("fun_name"))
-
-    monitoring.register_event_duration_secs_listener(listen)
-    yield seen
-    monitoring.unregister_event_duration_listener(listen)
 
 
 @pytest.mark.parametrize("place", ["on_host", "on_device"])

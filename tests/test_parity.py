@@ -2,6 +2,7 @@
 
 import importlib
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,13 +11,14 @@ from hypothesis import strategies as st
 
 import oracle
 import plain
+from probe import batch, probe, shown
 from sparsebench.errors import NonFiniteScoreError
 from sparsebench.method import Event, random
 from sparsebench.methods.dense import dense
 from sparsebench.methods.rigl import rigl
 from sparsebench.methods.set import set_
 from sparsebench.methods.static import static
-from sparsebench.models import Model, initial_weights
+from sparsebench.models import initial_weights
 from sparsebench_models.lenet import lenet_300_100
 from tasks import (
     RECIPES,
@@ -79,58 +81,12 @@ def to_bfloat16(array):
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16 << 16).astype(np.uint32).view(np.float32)
 
 
-seen = []
-
-
-def torch_probe(input):
-    import torch
-
-    class Probe(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.fc = torch.nn.Linear(1, 4)
-
-        def forward(self, images):
-            seen.append(images.numpy().copy())
-            return self.fc(images.mean((1, 2, 3))[:, None])
-
-    return Probe()
-
-
-def flax_probe(input):
-    import jax
-    from flax import nnx
-
-    class Probe(nnx.Module):
-        def __init__(self):
-            self.fc = nnx.Linear(1, 4, rngs=nnx.Rngs(0))
-
-        def __call__(self, images):
-            jax.debug.callback(lambda batch: seen.append(np.array(batch)), images)
-            return self.fc(images.mean((1, 2, 3))[:, None])
-
-    return Probe()
-
-
-def _fc(input, generator):
-    return {"fc.weight": np.ones((4, 1), np.float32), "fc.bias": np.zeros(4, np.float32)}
-
-
-BUILDERS = {"torch": "test_parity:torch_probe", "jax": "test_parity:flax_probe"}
-probe = Model("probe", "shows what it is fed", lambda input: (), _fc, BUILDERS)
-
-
 def test_batches_are_the_same(backend):
     trainer, job = trainer_on(backend.name), task(probe, dataset=images((2, 6, 6)))
     state, feed = begin(trainer, job, dense, 0.0, seed=7), job.feed(7)
-    split, table = job.dataset.train, job.dataset.table
-    normal = np.stack([table[split.images[:, c], c] for c in range(2)], axis=1)
     for i in (0, 7, 8, 17):
-        seen.clear()
-        state, _ = trainer.train(state, dense, feed, i, i + 1)
-        trainer.weights(state)
-        [batch] = seen
-        assert batch.tobytes() == normal[feed.indices(i, i + 1)[0]].tobytes()
+        [images_of_it], (state, _) = shown(partial(trainer.train, state, dense, feed, i, i + 1))
+        assert images_of_it.tobytes() == batch(job, feed, i)[0].tobytes()
 
 
 # ---- masks ----------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from sparsebench.plugins import load
 from sparsebench.prepare import prepare
 from sparsebench.sources import recorded
 from sparsebench.tickets import holding
-from tasks import bits
+from tasks import bits, trainer_on
 
 INPUT = Input((1, 8, 8), 10)
 
@@ -138,6 +138,27 @@ def test_rewinding_goes_on_from_the_step_it_kept(tmp_path):
     assert any((kept[name] != first[name]).any() for name in first)
     stops = [event["stop"] for event in dense.events() if event["kind"] == "train"]
     assert 12 in stops
+
+
+def test_rewinding_keeps_running_statistics(tmp_path, started):
+    """Those of the step that was kept; and a record's weights are a network of the other framework too."""
+    recipe = Recipe(steps=6, batch_size=32, learning_rate=0.01)
+    run = asked(config(model="wrn-22-2", sparsity=0.5, recipe=recipe), Search(remove=0.6, rewind=4))
+    dense, _ = finished(tmp_path, run)
+    (first, _), (weights, _) = started
+    kept, last = dense.rewind(), dense.weights()
+    names = {name for name in kept if name.rpartition(".")[2] in ("running_mean", "running_var")}
+    assert len(names) == 38
+    assert not names & set(first), "a run of its own starts them at 0 and 1"
+    assert bits(weights) == bits(kept)
+    job, trainer = prepare(dense.config).task, trainer_on("torch")
+    state, _ = trainer.train(trainer.init(job, first, {}), load("methods", "dense"), job.feed(1), 0, 4)
+    assert bits(trainer.weights(state)) == bits(kept)
+    assert all((kept[name] != last[name]).any() for name in names)
+    other = trainer_on("jax")
+    metrics = other.evaluate(other.init(job, last, {}), "test")
+    assert metrics.loss == pytest.approx(dense.result["loss"], abs=1e-5)
+    assert metrics.accuracy == dense.result["accuracy"]
 
 
 # ---- transfer and controls ------------------------------------------------------------------------------------

@@ -53,6 +53,8 @@ def test_a_parameter_may_be_a_modules_input():
     ("name", "told"),
     [
         ("timm/resnet5", "did you mean"),
+        ("timm/resnet18.a9", "unknown weights 'resnet18.a9' of timm: it has resnet18.a1_in1k, "),
+        ("timm/resnet10t.", "resnet10t alone is the same network"),
         ("timm/", "unknown timm model ''"),
         ("tim/resnet50", "unknown family of models"),
     ],
@@ -60,6 +62,18 @@ def test_a_parameter_may_be_a_modules_input():
 def test_wrong_names_are_refused(name, told):
     with pytest.raises(UserError, match=told):
         plugins.load("models", name)
+
+
+def test_a_tag_is_of_the_architecture():
+    tagged, plain = (plugins.load("models", f"timm/vit_tiny_patch16_384{tag}") for tag in (".augreg_in21k_ft_in1k", ""))
+    assert tagged.name == plain.name == "timm/vit_tiny_patch16_384"
+    assert tagged.input == plain.input
+
+
+def test_a_narrower_network_keeps_what_has_no_count(command):
+    code, out, err = command("flops", "timm/test_vit", "--method", "small-dense", "--sparsity", "0.9")
+    assert (code, err) == (0, [])
+    assert "unknown" in out[2]
 
 
 def test_a_family_is_not_a_model_of_the_list():

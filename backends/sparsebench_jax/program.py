@@ -60,12 +60,12 @@ def slow_in_loops(task: Task, platform: str) -> bool:
 def compile(task: Task, optimizer: Optimizer, platform: str) -> Program:
     """The functions of a task; XLA compiles each at its first call."""
     build = partial(builder(task.model, "jax"), task.input)
-    graph, parameters, rest = nnx.split(nnx.eval_shape(build), nnx.Param, ...)
+    half = _halved(task)
+    graph, parameters, rest = nnx.split(nnx.eval_shape(partial(_computing, half, build)), nnx.Param, ...)
     names = {path: layout.name(path) for path, _ in nnx.to_flat_state(parameters)}
     shapes = {names[path]: jax.ShapeDtypeStruct(p.shape, p.dtype) for path, p in nnx.to_flat_state(parameters)}
     smoothing = task.recipe.label_smoothing
     layers = {f"{layer.name}.weight": layer for layer in task.layers}
-    half = _halved(task)
 
     def fresh(weights: Parameters, masks: Parameters) -> tuple[Parameters, Any, Any]:
         """Compiled, so that weights the module draws for itself are dropped and no two leaves share a buffer."""
@@ -113,6 +113,15 @@ def _halved(task: Task) -> frozenset[str]:
     if task.recipe.precision == "float32":
         return frozenset()
     return frozenset(f"{layer.name}.{part}" for layer in task.layers for part in ("weight", "bias"))
+
+
+def _computing(half: frozenset[str], build: Callable[[], nnx.Module]) -> nnx.Module:
+    """The module; Flax's layers would compute in float32 after a normalisation that returns it, were they not told."""
+    built = build()
+    for _, part in nnx.iter_graph(built) if half else ():
+        if isinstance(part, nnx.Conv | nnx.Linear):
+            part.dtype = jnp.bfloat16
+    return built
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float = 0.0) -> jax.Array:

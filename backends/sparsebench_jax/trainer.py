@@ -57,7 +57,7 @@ class JaxTrainer:
         if not method.updates:
             return None
         program = self._program(task)
-        prunable = [f"{layer.name}.weight" for layer in task.layers]
+        prunable = [f"{layer.name}.weight" for layer in task.prunable]
         return optimizers.refusal(program.optimizer.transformation, program.parameters, prunable)
 
     def count(self, task: Task) -> FrameworkCount:

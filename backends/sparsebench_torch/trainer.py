@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
+from sparsebench import noise
 from sparsebench.data.feed import Feed
 from sparsebench.errors import UserError
 from sparsebench.masks import Counts, Masks
@@ -43,15 +44,15 @@ class TorchTrainer:
         module = self._module(task)
         optimizer = self.optimizer(module, task.recipe)
         optimizers.take_empty_step(optimizer)
-        prunable = {f"{layer.name}.weight" for layer in task.layers}
+        prunable = {f"{layer.name}.weight" for layer in task.prunable}
         return optimizers.refusal(optimizer, {n: p for n, p in module.named_parameters() if n in prunable})
 
     def count(self, task: Task) -> FrameworkCount:
         """What `torch.utils.flop_counter` counts in a forward pass: convolutions and matrix products."""
         key = (task.model, task.input)
         if key not in self._counts:
-            module = self._module(task).eval()
-            with FlopCounterMode(display=False) as counter, torch.no_grad():
+            module = self._module(task).eval().requires_grad_(False)  # no_grad would fail: see timm_torch
+            with FlopCounterMode(display=False) as counter:
                 module(torch.zeros(1, *task.input.shape, device=self.device))
             self._counts[key] = counter.get_total_flops()
         return FrameworkCount("torch.utils.flop_counter", self._counts[key])
@@ -69,6 +70,7 @@ class TorchTrainer:
         rates = state.task.rates(start, stop).tolist()
         state.module.train()
         for j, parts in enumerate(self._data.batches(state.task, feed, start, stop)):
+            self._key(feed, start + j)
             losses[j] = _gradient(state, parts)
             if method.observe:
                 state.observe(method.observe)
@@ -91,6 +93,7 @@ class TorchTrainer:
         if method.needs_gradient:
             (parts,) = self._data.batches(state.task, feed, event.iteration, event.iteration + 1)
             state.module.train()
+            self._key(feed, event.iteration)
             loss = float(_gradient(state, parts))
             for weight in state.masked:
                 if weight.grad is None:  # the loss does not reach it
@@ -130,6 +133,11 @@ class TorchTrainer:
         state = make(task, module, optimizer, fill(module, optimizer, arrays))
         state.aux = observed(arrays, self.device)
         return state
+
+    def _key(self, feed: Feed, iteration: int) -> None:
+        """What a module draws for itself (dropout) is the same for every method, and after a snapshot."""
+        generator = torch.cuda if self.device.type == "cuda" else torch.default_generator
+        generator.manual_seed(noise.key(feed.seed, iteration, "module")[0] % 2**32)
 
     def _module(self, task: Task) -> nn.Module:
         return builder(task.model, "torch")(task.input).to(self.device)

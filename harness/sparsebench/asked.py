@@ -66,6 +66,12 @@ def from_ticket(config: RunConfig, source: Asked, ticket: Ticket) -> Asked:
     return Asked(config.model_copy(update={"ticket": ticket}), source)
 
 
+def from_weights(run: Asked, digest: str) -> Asked:
+    """The run, and those that its ticket comes from, started from the weights of that SHA-256."""
+    config = run.config.model_copy(update={"weights": digest})
+    return Asked(config, run.source and from_weights(run.source, digest))
+
+
 def controls(run: Asked) -> Sequence[Asked]:
     """What a sparse run must beat: a dense network of its size, a random mask, and its own mask shuffled."""
     plain = run.config.model_copy(update={"ticket": None, "updates": Updates()})

@@ -81,7 +81,10 @@ class Recipe(Settings):
     @classmethod
     def _in_equal_parts(cls, accumulation: int, others: ValidationInfo) -> int:
         if others.data.get("batch_size", 0) % accumulation:
-            raise ValueError(f"{accumulation} parts of a batch of {others.data['batch_size']} are not of equal size")
+            raise ValueError(
+                f"{accumulation} parts of a batch of {others.data['batch_size']} are not of equal size: choose a "
+                "number that divides the batch"
+            )
         return accumulation
 
     @field_validator("nesterov")
@@ -154,4 +157,7 @@ class RunConfig(Settings):
     updates: Updates = Updates()
     policy: Annotated[Roles, Field(description="what happens to special layers")] = Roles()
     ticket: Annotated[Ticket | None, Field(description="start from another run's mask")] = None
+    weights: Annotated[
+        str | None, Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the file of weights to start from")
+    ] = None
     rewind: Annotated[int, Field(ge=0, description="keep the weights of this step, for tickets to rewind to")] = 0

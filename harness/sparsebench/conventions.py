@@ -18,6 +18,16 @@ UNKNOWN = math.nan
 """Of an operation without a rule; it makes every sum it enters unknown too, never 0."""
 
 
+def known(count: float) -> float | None:
+    """The count as a document has it: None stands for unknown."""
+    return None if math.isnan(count) else count
+
+
+def told(count: float | None) -> float:
+    """The count that a document tells."""
+    return UNKNOWN if count is None else count
+
+
 def plain(layer: Layer, density: float) -> float:
     """2 FLOPs per multiply-add, true output sizes, nothing else."""
     return UNKNOWN if layer.kind == "other" else 2 * layer.macs * density

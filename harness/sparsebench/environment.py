@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ import sparsebench
 from sparsebench.trainer import Backend
 
 
-def describe(backend: Backend, device: str) -> dict[str, Any]:
-    """The record's `environment.json`."""
+def describe(backend: Backend, device: str, packages: Sequence[str] = ()) -> dict[str, Any]:
+    """The record's `environment.json`, with the versions of these packages too."""
     return {
         "sparsebench": sparsebench.__version__,
         "commit": commit(),
@@ -25,7 +26,9 @@ def describe(backend: Backend, device: str) -> dict[str, Any]:
         "cpu": cpu(),
         "threads": threads(),
         "device": device,
-        "packages": {name: importlib.metadata.version(name) for name in ("numpy", "pillow", *backend.packages)},
+        "packages": {
+            name: importlib.metadata.version(name) for name in ("numpy", "pillow", *backend.packages, *packages)
+        },
         "started": now(),
     }
 

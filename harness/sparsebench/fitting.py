@@ -1,4 +1,4 @@
-"""A recipe made to fit: lengths in steps, what nothing reads left out, and what a data set cannot bear refused."""
+"""A recipe made to fit: lengths in steps, what nothing reads left out; what data or layers cannot bear is refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from sparsebench.data.augmentation import PADDING
 from sparsebench.data.source import Dataset, Split
 from sparsebench.data.stream import Stream
 from sparsebench.errors import UserError
-from sparsebench.trainer import Backend
+from sparsebench.method import Method
+from sparsebench.trainer import Backend, Task
 
 SGD = frozenset({"momentum", "nesterov"})
 """Settings that other optimizers do not read."""
@@ -92,6 +93,19 @@ def check_size(recipe: Recipe, dataset: Dataset) -> None:
         )
 
 
+def check_layers(method: Method, task: Task) -> None:
+    """Refuse masks where there is nothing to mask, or where a weight of zero would not be zero in the network."""
+    if method.dense:
+        return
+    computed = [layer.name for layer in task.layers if layer.kind == "other" and layer.size]
+    if computed or not task.prunable:
+        reason = f"layer {computed[0]!r} computes its kernel from its weights" if computed else "it has no such layer"
+        raise UserError(
+            f"model {task.model.name!r} cannot be sparse: masks are for convolutions and linear layers that use their "
+            f"weights as they are, and {reason}; train it dense, or choose another model"
+        )
+
+
 def check_rates(recipe: Recipe) -> None:
     """Refuse a schedule of the learning rate that ends after the run; lengths are in steps."""
     steps = recipe.steps or 0
@@ -102,4 +116,9 @@ def check_rates(recipe: Recipe) -> None:
         raise UserError(
             f"milestone at step {late[0]:g} of a run of {steps}: milestones are in the unit of the length, after its "
             "start and before its end"
+        )
+    if len(set(recipe.milestones)) < len(recipe.milestones):
+        raise UserError(
+            f"milestones at steps {', '.join(f'{each:g}' for each in recipe.milestones)}: no two may be the same step; "
+            "set them further apart"
         )

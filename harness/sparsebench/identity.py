@@ -34,7 +34,10 @@ def cell(config: RunConfig, document: Mapping[str, Any]) -> str:
     A ticket's source is told by its own cell, since its id has a seed in it.
     """
     shared = {name: document.get(name) for name in ("schema", "data", "numerics")}
-    shared["config"] = config.model_dump(mode="json", exclude={"seed": True, "ticket": {"source"}})
+    left_out: dict[str, Any] = {"seed": True, "ticket": {"source"}}
+    if config.weights is None:  # a setting that older cells do not know: they keep their name
+        left_out["weights"] = True
+    shared["config"] = config.model_dump(mode="json", exclude=left_out)
     shared["ticket"] = document["ticket"]["cell"] if document.get("ticket") else None
     return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -20,11 +20,13 @@ Image = tuple[int, int]
 class Layer:
     """One prunable tensor.
 
-    `shape` is (out, in) for `linear` and (out, in / groups, kernel height, kernel width) for `conv`; an `other` has no
-    rule in the ledger, so its FLOPs are unknown. `macs` are the multiply-adds of one forward pass of one sample with
-    a dense kernel. `role` is what policies speak of: the first layer (`stem`), depthwise kernels, the last layer
-    (`classifier`), or `body`. `input` and `stride` are a convolution's; `padded_apart` are the rows of zeros that
-    Keras' version of the network adds in an operation of its own before this one, for the convention `rigl-paper`.
+    `shape` is (out, in) for `linear` and (out, in / groups, kernel height, kernel width) for `conv`; an `other` has
+    no rule in the ledger, so its FLOPs are unknown, and no mask: an operation without entries, or a layer that
+    computes its kernel from its weights, so that zeros would not stay zeros. `macs` are the multiply-adds of one
+    forward pass of one sample with a dense kernel. `role` is what policies speak of: the first layer (`stem`),
+    depthwise kernels, the last layer (`classifier`), or `body`. `input` and `stride` are a convolution's;
+    `padded_apart` are the rows of zeros that Keras' version of the network adds in an operation of its own before
+    this one, for the convention `rigl-paper`.
     """
 
     name: str

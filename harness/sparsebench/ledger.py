@@ -3,7 +3,7 @@
 Convention `plain`: 2 FLOPs per multiply-add, convolution and fully connected layers only, true output sizes. A
 training step costs a forward pass, the gradient of the activations and the gradient of the weights, each at the
 layer's density; where a method asks for the dense gradient of the weights, that costs the dense price and is entered
-as a kind of its own. Counts are exact integers.
+as a kind of its own. Counts are exact integers; what has no rule is `UNKNOWN`, and so is every sum it enters.
 """
 
 from __future__ import annotations
@@ -11,24 +11,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sparsebench.conventions import UNKNOWN
 from sparsebench.layers import Layer
 
 Active = Mapping[str, int]
 KINDS = ("forward", "activation_gradient", "weight_gradient", "dense_weight_gradient")
 
 
-def forward(layers: Sequence[Layer], active: Active) -> int:
+def forward(layers: Sequence[Layer], active: Active) -> float:
     """FLOPs of one sample's forward pass with these active counts: Σ 2 · macs · active / size."""
-    return sum(_flops(layer, active[layer.name]) for layer in layers)
+    return sum(_flops(layer, active) for layer in layers)
 
 
-def dense(layers: Sequence[Layer]) -> int:
+def dense(layers: Sequence[Layer]) -> float:
     """FLOPs of one sample's forward pass with every connection active."""
-    return sum(2 * layer.macs for layer in layers)
+    return sum(UNKNOWN if layer.kind == "other" else 2 * layer.macs for layer in layers)
 
 
-def _flops(layer: Layer, active: int) -> int:
-    return 2 * (layer.macs // layer.size) * active if layer.size else 0
+def _flops(layer: Layer, active: Active) -> float:
+    if layer.kind == "other":
+        return UNKNOWN
+    return 2 * (layer.macs // layer.size) * active[layer.name] if layer.size else 0
 
 
 @dataclass
@@ -37,7 +40,7 @@ class Ledger:
 
     layers: Sequence[Layer]
     batch: int
-    executed: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
+    executed: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
 
     def __post_init__(self) -> None:
         self.executed = {layer.name: dict.fromkeys(KINDS, 0) for layer in self.layers}
@@ -61,8 +64,8 @@ class Ledger:
 
     def _enter(self, kind: str, count: int, active: Active) -> None:
         for layer in self.layers:
-            self.executed[layer.name][kind] += count * self.batch * _flops(layer, active[layer.name])
+            self.executed[layer.name][kind] += count * self.batch * _flops(layer, active)
 
-    def totals(self) -> dict[str, int]:
+    def totals(self) -> dict[str, float]:
         """FLOPs of the run so far, by kind."""
         return {kind: sum(row[kind] for row in self.executed.values()) for kind in KINDS}

@@ -100,9 +100,18 @@ def _known(group: plugins.Group, name: str) -> str:
     return name
 
 
+def _model(name: str) -> str:
+    """A model of the list, or a member of a family."""
+    if "/" not in name:
+        return _known("models", name)
+    if mistakes := told(lambda: plugins.load("models", name)):
+        raise ValueError(mistakes[0])
+    return name
+
+
 BackendName = Annotated[str, AfterValidator(partial(_known, "backends"))]
 MethodName = Annotated[str, AfterValidator(partial(_known, "methods"))]
-ModelName = Annotated[str, AfterValidator(partial(_known, "models"))]
+ModelName = Annotated[str, AfterValidator(_model)]
 DatasetName = Annotated[str, AfterValidator(partial(_known, "datasets"))]
 
 

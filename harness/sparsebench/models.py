@@ -39,31 +39,41 @@ class Input:
         return self.shape[1:]
 
 
+Builder = Callable[[Input], Any]
+"""Makes a framework's module, with parameters named as in the initial state."""
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """A model's specification.
 
     `layers(input)` is the table of prunable tensors, in forward order. `initial(input, generator)` draws the one
-    initial state that every backend starts from. `builders` maps a backend's name to "module:function", a
-    function of an `Input` that returns the framework's module with parameters named as in `initial`. A model
-    without them has a layer table and costs, and cannot be trained. Running statistics are not part of `initial`: a
-    builder starts them at mean 0 and variance 1. All three honour the input's width.
+    initial state that every backend starts from. `builders` maps a backend's name to a `Builder`, or to where one is as
+    "module:function", so that no framework is imported for its name. A model without them has a layer table and costs,
+    and cannot be trained. Running statistics are not part of `initial`: a
+    builder starts them at mean 0 and variance 1; `statistics(input)` tells the shape of each, and of whatever else of
+    its state is no parameter (None: not told). All of these honour the input's width.
 
     `input` is what it was published for, which costs are counted at. `policy` says for each distribution what happens
     to stem, depthwise and classifier layers (none: `STANDARD`). `input_gradient` says whether published costs count
     the gradient with respect to the network's input. `reference` names the model that this one is a wider form of.
+    `packages` are distributions that its results depend on, beside the backend's. `timm(input)` names timm's model that
+    is the same network at that input, in every name and number (None: there is none).
     """
 
     name: str
     summary: str
     layers: Callable[[Input], tuple[Layer, ...]]
     initial: Callable[[Input, np.random.Generator], dict[str, NDArray[np.float32]]] | None = None
-    builders: Mapping[str, str] = field(default_factory=dict[str, str])
+    builders: Mapping[str, str | Builder] = field(default_factory=dict[str, str | Builder])
     numerics: int = 1
     input: Input | None = None
     policy: Mapping[str, Policy] = field(default_factory=dict[str, Policy])
     input_gradient: bool = True
     reference: str = ""
+    packages: tuple[str, ...] = ()
+    statistics: Callable[[Input], Mapping[str, tuple[int, ...]]] | None = None
+    timm: Callable[[Input], str | None] | None = None
 
     def policy_under(self, distribution: str) -> Policy:
         """What happens to special layers under a distribution of that name."""
@@ -82,29 +92,30 @@ class Family:
     member: Callable[[str], Model]
 
 
-def builder(model: Model, backend: str) -> Callable[[Input], Any]:
+def builder(model: Model, backend: str) -> Builder:
     """The function that builds `model` in the framework of the backend of that name.
 
     Raises:
         UserError: there is none.
     """
-    return pkgutil.resolve_name(builder_path(model, plugins.load("backends", backend)))
+    found = declared_builder(model, plugins.load("backends", backend))
+    return pkgutil.resolve_name(found) if isinstance(found, str) else found
 
 
-def builder_path(model: Model, backend: Backend) -> str:
-    """Where that function is, as "module:function"; what the model says comes before what the backend adds.
+def declared_builder(model: Model, backend: Backend) -> str | Builder:
+    """That function, or where it is; what the model says comes before what the backend adds. Nothing is imported.
 
     Raises:
         UserError: neither of them names one.
     """
-    path = model.builders.get(backend.name) or backend.builders.get(model.name)
-    if path is None:
+    found = model.builders.get(backend.name) or backend.builders.get(model.name)
+    if found is None:
         has = f"has builders for {', '.join(sorted(model.builders))}" if model.builders else "is a layer table only"
         raise UserError(
             f"backend {backend.name!r} cannot build model {model.name!r}: the model {has}; "
             "choose another backend or model"
         )
-    return path
+    return found
 
 
 def initial_weights(model: Model, input: Input, seed: int, draw: int = 0) -> dict[str, NDArray[np.float32]]:

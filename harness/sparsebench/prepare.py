@@ -8,21 +8,25 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sparsebench import fitting, identity, plugins, policy
+from sparsebench import fitting, identity, plugins, policy, states
 from sparsebench.config import RunConfig, Updates
 from sparsebench.data.source import Dataset
 from sparsebench.errors import UserError
 from sparsebench.method import Method
 from sparsebench.mistakes import refuse, told
-from sparsebench.models import Model, builder_path
+from sparsebench.models import Model, declared_builder
 from sparsebench.sources import Source
+from sparsebench.states import Given
 from sparsebench.trainer import Backend, Task
 from sparsebench.widths import STORAGES, matching
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A run ready to start. `identity` is the record's `config.json`; `sparsities` the plan of each layer."""
+    """A run ready to start. `identity` is the record's `config.json`; `sparsities` the plan of each layer.
+
+    `start` are the weights it is given; without any they are drawn from its seed.
+    """
 
     config: RunConfig
     identity: Mapping[str, Any]
@@ -30,6 +34,7 @@ class Prepared:
     method: Method
     backend: Backend
     sparsities: Mapping[str, float]
+    start: Given | None = None
 
     @property
     def id(self) -> str:
@@ -37,19 +42,21 @@ class Prepared:
         return self.identity["id"]
 
 
-def prepare(config: RunConfig, data: Path | None = None, source: Source | None = None) -> Prepared:
+def prepare(
+    config: RunConfig, data: Path | None = None, source: Source | None = None, weights: Path | None = None
+) -> Prepared:
     """Resolve one run; data sets are loaded once per process, from the folder `data` if it is given.
 
-    `source` is the run that the ticket of `config` names.
+    `source` is the run that the ticket of `config` names, `weights` the file of the weights it is to start from.
 
     Raises:
         UserError: a name is unknown, the backend cannot build the model, a data set is not there or damaged, the
-            schedule makes no sense, or the ticket does not fit.
+            schedule makes no sense, or the ticket or the weights do not fit.
     """
     method = plugins.load("methods", config.method)
     model = plugins.load("models", config.model)
     backend = plugins.load("backends", config.backend)
-    unbuildable = told(lambda: builder_path(model, backend))
+    unbuildable = told(lambda: declared_builder(model, backend))
     if unloadable := told(lambda: load_dataset(config.dataset, data)):
         refuse([*unbuildable, *unloadable])
     dataset = load_dataset(config.dataset, data)
@@ -58,7 +65,7 @@ def prepare(config: RunConfig, data: Path | None = None, source: Source | None =
         for check in (fitting.check_batch, fitting.check_view, fitting.check_size)
         for line in told(lambda check=check: check(config.recipe, dataset))
     ]
-    config, method = _resolved(config, method, backend, dataset)
+    config, method = _resolved(config, method, model, backend, dataset)
     dataset = fitting.sized(dataset, config.recipe)
     steps = config.recipe.steps or 0
     unscheduled = told(lambda: _check_schedule(method, steps)) if steps else []
@@ -67,14 +74,18 @@ def prepare(config: RunConfig, data: Path | None = None, source: Source | None =
     refuse([*unbuildable, *unfit, *unscheduled, *misused])
     task = Task(model, dataset, config.recipe, steps)
     roles = replace(model.policy_under(config.distribution), **config.policy.model_dump(exclude_none=True))
-    plan = policy.plan(task.layers, config.distribution, config.sparsity, roles)
+    fitting.check_layers(method, task)
+    start = states.start(config.weights, weights)
+    if start:
+        states.check_start(start, task.model, task.input)
+    plan = policy.plan(task.prunable, config.distribution, config.sparsity, roles)
     if method.narrowed:
-        task = replace(task, width=matching(task.layers, plan, STORAGES[method.narrowed]))
-        plan = {layer.name: 0.0 for layer in task.layers}
+        task = replace(task, width=matching(task.prunable, plan, STORAGES[method.narrowed]))
+        plan = {layer.name: 0.0 for layer in task.prunable}
     if source:
-        source.check(config, method, task.layers, plan)
+        source.check(config, method, task.prunable, plan)
     document = _document(config, method, model, backend, dataset, source) | {"policy": roles.choices()}
-    return Prepared(config, document, task, method, backend, plan)
+    return Prepared(config, document, task, method, backend, plan, start)
 
 
 def load_dataset(name: str, data: Path | None) -> Dataset:
@@ -105,13 +116,16 @@ def _document(
     return document | ({"ticket": source.described()} if source else {})
 
 
-def _resolved(config: RunConfig, method: Method, backend: Backend, dataset: Dataset) -> tuple[RunConfig, Method]:
-    """Length in steps, the method's clock in numbers; what has no meaning for a method leaves its identity."""
+def _resolved(
+    config: RunConfig, method: Method, model: Model, backend: Backend, dataset: Dataset
+) -> tuple[RunConfig, Method]:
+    """Length in steps, the method's clock in numbers, the model by its one name; what has no meaning leaves."""
     given = config.updates.model_dump(exclude_none=True)
     method = replace(method, **given)
     read = set(Updates.model_fields) - method.unread if method.updates else set[str]()
     recipe = fitting.resolved(config.recipe, config.multiplier, dataset, backend)
-    changes: dict[str, Any] = {"recipe": recipe, "updates": Updates(**{name: getattr(method, name) for name in read})}
+    updates = Updates(**{name: getattr(method, name) for name in read})
+    changes: dict[str, Any] = {"model": model.name, "recipe": recipe, "updates": updates}
     if not method.has_sparsity:
         defaults = RunConfig.model_fields
         changes |= {name: defaults[name].default for name in ("sparsity", "distribution")}
@@ -119,11 +133,15 @@ def _resolved(config: RunConfig, method: Method, backend: Backend, dataset: Data
 
 
 def _check_use(config: RunConfig, method: Method, steps: int) -> None:
-    """Refuse tickets, rewinding and redistribution where they can mean nothing."""
+    """Refuse tickets, weights, rewinding and redistribution where they can mean nothing."""
     if config.ticket is None and method.from_ticket:
         raise UserError(f"method {method.name!r} starts from another run's mask: give --ticket.source, the run's id")
     if config.ticket is not None and method.initial_share != 1:
         raise UserError(f"method {method.name!r} starts dense, so it cannot start from a ticket: leave the ticket out")
+    if config.weights and (config.ticket or method.from_ticket):
+        raise UserError(f"method {method.name!r} from a ticket starts from the ticket's weights: leave --weights out")
+    if config.weights and method.narrowed:
+        raise UserError(f"method {method.name!r} trains a narrower network, which no weights fit: leave --weights out")
     if steps and config.rewind >= steps:
         raise UserError(f"rewind {config.rewind} is not a step of a run of {steps}: choose one below that")
     if method.redistribute and config.sparsity == 0:

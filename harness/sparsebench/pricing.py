@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sparsebench.conventions import CONVENTIONS
+from sparsebench.conventions import CONVENTIONS, known
 from sparsebench.distributions import active
 from sparsebench.formulas import FORMULAS, Step, Timing, dense
 from sparsebench.layers import Layer
@@ -127,8 +126,3 @@ def _kinds(cost: Cost) -> dict[str, float | None]:
         "activation_gradient": known(cost.activation_gradient),
         "weight_gradient": known(cost.weight_gradient),
     }
-
-
-def known(count: float) -> float | None:
-    """None stands for unknown."""
-    return None if math.isnan(count) else count

@@ -5,12 +5,12 @@ all. Nothing in it is ever executed: JSON, JSON lines and safetensors.
 
     config.json          the run's resolved settings, data fingerprint and numerics versions: what its id hashes
     environment.json     hardware, versions, commit, device: recorded, not hashed
-    layers.json          every prunable layer: shape, size, active, density, macs
+    layers.json          the network's input, and every prunable layer: shape, size, active, density, macs
     events.jsonl         one line per training segment, mask update and evaluation, in order
     result.json          accuracy, FLOPs, bytes, speed
-    weights.safetensors  final parameters, canonical layout
+    weights.safetensors  final parameters and running statistics, canonical layout
     masks.safetensors    final masks, bit-packed in canonical flat order (uint8), shapes in the metadata
-    rewind.safetensors   parameters at the step that tickets rewind to, where the run was asked to keep them
+    rewind.safetensors   the same at the step that tickets rewind to, where the run was asked to keep them
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ class Record:
     environment: Json
     layers: list[Json]
     result: Json
+    input: Json | None = None
+    """What the network was built for: shape of an image, classes, width; older records do not say."""
 
     def events(self) -> list[Json]:
         """Training segments (`kind: train`), updates (`update`) and evaluations (`evaluate`), in order.
@@ -65,12 +67,12 @@ class Record:
             return [json.loads(line) for line in (self.path / "events.jsonl").read_text().splitlines()]
 
     def weights(self) -> dict[str, NDArray[Any]]:
-        """Final parameters: name -> array, canonical layout."""
+        """Final parameters and running statistics: name -> array, canonical layout."""
         with _reading(self.path):
             return tensors.read(self.path / "weights.safetensors")[0]
 
     def rewind(self) -> dict[str, NDArray[Any]]:
-        """Parameters at the step that tickets rewind to: name -> array, canonical layout."""
+        """The same at the step that tickets rewind to: name -> array, canonical layout."""
         with _reading(self.path):
             return tensors.read(self.path / REWIND)[0]
 
@@ -129,6 +131,7 @@ def read(path: Path) -> Record:
         return Record(
             path, str(identity["id"]), RunConfig.model_validate(identity["config"]), identity,
             documents["environment"], documents["layers"]["layers"], documents["result"],
+            documents["layers"].get("input"),
         )  # fmt: skip
 
 

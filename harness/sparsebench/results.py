@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sparsebench import ledger
+from sparsebench.conventions import known
 from sparsebench.environment import now
 from sparsebench.journal import Journal
 from sparsebench.layers import Layer
@@ -41,17 +42,18 @@ def result(
         "loss": metrics.loss,
         "steps": task.steps,
         **costs(prepared, account, active, ticket.flops if ticket else 0),
-        **sizes(task.layers, active, dense=prepared.method.dense),
+        **sizes(task.prunable, active, dense=prepared.method.dense),
         "seconds": {**journal.seconds(), "total": round(total, 6)},
         "steps_per_second": journal.steps_per_second(),
         "finished": now(),
     }
 
 
-def costs(prepared: Prepared, account: ledger.Ledger, active: Mapping[str, int], source: int = 0) -> dict[str, Any]:
+def costs(prepared: Prepared, account: ledger.Ledger, active: Mapping[str, int], source: float = 0) -> dict[str, Any]:
     """FLOPs: training as executed, inference of one sample with the final masks, and dense for comparison.
 
-    A run from a ticket has cost what its `source` did, the search for it included, and what it executed itself.
+    A run from a ticket has cost what its `source` did, the search for it included, and what it executed itself. None
+    stands for unknown: what `uncounted` names has no rule, and no sum that it is a part of is known.
     """
     task = prepared.task
     executed = account.totals()
@@ -59,23 +61,28 @@ def costs(prepared: Prepared, account: ledger.Ledger, active: Mapping[str, int],
     dense = ledger.dense(task.full_width)
     dense_training = 3 * dense * task.recipe.batch_size * task.steps / prepared.config.multiplier
     return {
-        "training_flops": training,
-        "source_training_flops": source,
-        "dense_training_flops": dense_training,
-        "training_ratio": training / dense_training,
-        "inference_flops": inference,
-        "dense_inference_flops": dense,
-        "inference_ratio": inference / dense,
-        "executed": executed,
-        "executed_by_layer": account.executed,
+        "training_flops": known(training),
+        "source_training_flops": known(source),
+        "dense_training_flops": known(dense_training),
+        "training_ratio": known(training / dense_training),
+        "inference_flops": known(inference),
+        "dense_inference_flops": known(dense),
+        "inference_ratio": known(inference / dense),
+        "executed": _known(executed),
+        "executed_by_layer": {name: _known(row) for name, row in account.executed.items()},
+        "uncounted": [layer.name for layer in task.layers if layer.kind == "other"],
     }
+
+
+def _known(counts: Mapping[str, float]) -> dict[str, float | None]:
+    return {kind: known(count) for kind, count in counts.items()}
 
 
 def counted(count: FrameworkCount, task: Task) -> dict[str, Any]:
     """The framework's own count of a dense forward pass of one sample, beside the ledger's."""
     ours = ledger.dense(task.layers)
-    ratio = None if count.forward is None or not ours else count.forward / ours
-    return {"tool": count.tool, "forward": count.forward, "ours": ours, "ratio": ratio}
+    ratio = None if count.forward is None or not ours else known(count.forward / ours)
+    return {"tool": count.tool, "forward": count.forward, "ours": known(ours), "ratio": ratio}
 
 
 def sizes(layers: Sequence[Layer], active: Mapping[str, int], dense: bool) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from sparsebench.method import Event
 from sparsebench.prepare import Prepared
 from sparsebench.results import counted, layer_table, result
 from sparsebench.tickets import Beginning, fresh
-from sparsebench.timeline import timeline
+from sparsebench.timeline import Leg, timeline
 from sparsebench.trainer import Backend, Metrics, SparseTrainer
 
 Progress = Callable[[int, int], None]
@@ -55,7 +55,7 @@ class Run:
         """One mask update."""
         began = time.perf_counter()
         prepared = self.prepared
-        counts = budget(prepared.method, prepared.task.layers, self.sparsities, self.active, event)
+        counts = budget(prepared.method, prepared.task.prunable, self.sparsities, self.active, event)
         self.state, report = self.trainer.update(self.state, prepared.method, event, counts, self.feed)
         if prepared.method.needs_gradient:
             self.ledger.dense_gradient(self.active)
@@ -82,15 +82,17 @@ def run(prepared: Prepared, root: Path, device: str = "cpu", progress: Progress 
         UserError: the backend cannot run this, a score or loss is not finite, or the record cannot be written.
     """
     began = time.perf_counter()
-    trainer = _trainer(prepared.backend, device)
-    surroundings = environment.describe(prepared.backend, device)
+    trainer = trainer_of(prepared.backend, device)
+    surroundings = environment.describe(prepared.backend, device, prepared.task.model.packages)
+    if prepared.start:
+        surroundings["weights"] = prepared.start.path.name
     ticket = tickets.read(prepared, root)
-    current = _start(prepared, trainer, ticket)
+    current = start(prepared, trainer, ticket)
     metrics = _loop(current, progress)
     documents = {
         "config": prepared.identity,
         "environment": surroundings,
-        "layers": {"layers": layer_table(prepared.task.layers, current.active)},
+        "layers": {"input": asdict(prepared.task.input), "layers": layer_table(prepared.task.prunable, current.active)},
         "result": result(prepared, metrics, current.ledger, current.active, current.journal, began, ticket)
         | {"framework_count": counted(trainer.count(prepared.task), prepared.task)},
     }
@@ -99,29 +101,40 @@ def run(prepared: Prepared, root: Path, device: str = "cpu", progress: Progress 
 
 
 @cache
-def _trainer(backend: Backend, device: str) -> SparseTrainer[Any]:
+def trainer_of(backend: Backend, device: str) -> SparseTrainer[Any]:
     """One trainer per process, so that its data and compiled programs serve every run."""
     return backend.trainer(device)
 
 
-def _start(prepared: Prepared, trainer: SparseTrainer[Any], ticket: Beginning | None) -> Run:
+def start(prepared: Prepared, trainer: SparseTrainer[Any], ticket: Beginning | None = None) -> Run:
+    """A run before its first iteration.
+
+    Raises:
+        UserError: the backend cannot run this.
+    """
     task, method, seed = prepared.task, prepared.method, prepared.config.seed
     if reason := trainer.supports(task, method):
         raise UserError(f"backend {prepared.backend.name!r} cannot run {method.name!r} here: {reason}")
     first = ticket or fresh(prepared)
     weights, masks = first.weights, first.masks
-    active = {layer.name: layer.size for layer in task.layers}
+    active = {layer.name: layer.size for layer in task.prunable}
     active |= {name: int(mask.sum()) for name, mask in masks.items()}
     state, account = trainer.init(task, weights, masks), Ledger(task.layers, task.recipe.batch_size)
     return Run(prepared, trainer, state, task.feed(seed), account, active, first.sparsities, first.start)
+
+
+def legs(prepared: Prepared, start: int = 0) -> Iterator[Leg]:
+    """The timetable of a run whose first `start` iterations are its source's."""
+    steps, rewind = prepared.task.steps, prepared.config.rewind
+    events, evaluations = prepared.method.events(steps), prepared.task.recipe.evaluations
+    return timeline(steps, events, evaluations, start, [rewind] if rewind else [])
 
 
 def _loop(current: Run, progress: Progress) -> Metrics:
     """All legs of the run; returns the last evaluation, which is that of the last iteration."""
     steps, rewind = current.prepared.task.steps, current.prepared.config.rewind
     metrics = Metrics(math.nan, math.nan)  # every timeline ends with an evaluation
-    events, evaluations = current.prepared.method.events(steps), current.prepared.task.recipe.evaluations
-    for leg in timeline(steps, events, evaluations, current.start, [rewind] if rewind else []):
+    for leg in legs(current.prepared, current.start):
         if leg.start < leg.stop:
             current.train(leg.start, leg.stop)
         if leg.event:

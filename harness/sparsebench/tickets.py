@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from sparsebench import noise, plugins, records
+from sparsebench.conventions import told
 from sparsebench.distributions import active
+from sparsebench.errors import UserError
 from sparsebench.layers import Layer
 from sparsebench.masks import Masks, Weights, first_masks, host_noise, keep
 from sparsebench.method import Signals, magnitude
@@ -29,20 +31,21 @@ REDRAWN = 1
 
 @dataclass(frozen=True, eq=False)
 class Beginning:
-    """A run's first state: iterations before `start` are the source's; `flops` is what it and its search have cost."""
+    """A run's first state: iterations before `start` are the source's; `flops` is what it and its search have cost,
+    `UNKNOWN` included."""
 
     weights: Weights
     masks: Masks
     sparsities: Mapping[str, float]
     start: int = 0
-    flops: int = 0
+    flops: float = 0
 
 
 def fresh(prepared: Prepared) -> Beginning:
-    """Initial weights and masks of the run's own."""
+    """The weights that the run is given, or initial ones of its own, and its first masks."""
     task, seed = prepared.task, prepared.config.seed
-    weights = initial_weights(task.model, task.input, seed)
-    masks = first_masks(prepared.method, task.layers, prepared.sparsities, weights, seed)
+    weights = prepared.start.arrays if prepared.start else initial_weights(task.model, task.input, seed)
+    masks = first_masks(prepared.method, task.prunable, prepared.sparsities, weights, seed)
     return Beginning(weights, masks, prepared.sparsities)
 
 
@@ -62,9 +65,9 @@ def read(prepared: Prepared, root: Path) -> Beginning | None:
     weights = initial_weights(task.model, task.input, seed, REDRAWN) if redrawn else _rewound(origin, prepared)
     masks = _pruned(prepared, source)
     if ticket.mask == "shuffled":
-        masks = {layer.name: _shuffled(layer, masks[layer.name], seed) for layer in task.layers}
-    sparsities = {layer.name: holding(layer.size, int(masks[layer.name].sum())) for layer in task.layers}
-    return Beginning(weights, masks, sparsities, start, int(source.result["training_flops"]))
+        masks = {layer.name: _shuffled(layer, masks[layer.name], seed) for layer in task.prunable}
+    sparsities = {layer.name: holding(layer.size, int(masks[layer.name].sum())) for layer in task.prunable}
+    return Beginning(weights, masks, sparsities, start, told(source.result["training_flops"]))
 
 
 def _origin(record: Record, root: Path) -> Record:
@@ -78,13 +81,18 @@ def _rewound(origin: Record, prepared: Prepared) -> Weights:
     """What the origin started from, or was at the step that it kept."""
     if origin.config.rewind:
         return origin.rewind()
+    if origin.config.weights:
+        raise UserError(
+            f"the ticket's search began with {origin.id}, which started from weights that its record does not hold: "
+            "keep those of a step with --rewind, or use --ticket.weights redrawn"
+        )
     input = Input(prepared.task.dataset.shape, prepared.task.dataset.classes)
     return initial_weights(plugins.load("models", origin.config.model), input, origin.config.seed)
 
 
 def _pruned(prepared: Prepared, source: Record) -> Masks:
     """The source's mask, or as much of it as the plan allows, by the weights that the source ended with."""
-    layers, method = prepared.task.layers, prepared.method
+    layers, method = prepared.task.prunable, prepared.method
     found, weights = source.masks(), source.weights()
     masks = {layer.name: found.get(layer.name, np.ones(layer.shape, np.bool_)) for layer in layers}
     now = {name: int(mask.sum()) for name, mask in masks.items()}

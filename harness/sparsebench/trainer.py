@@ -22,7 +22,7 @@ from sparsebench.hardware.kernels import Hardware, unknown_hardware
 from sparsebench.layers import Layer
 from sparsebench.masks import Change, Counts, Masks
 from sparsebench.method import Event, Method
-from sparsebench.models import Arrays, Input, Model
+from sparsebench.models import Arrays, Builder, Input, Model
 from sparsebench.schedules import RATES, falling, warming
 
 State = TypeVar("State")
@@ -50,8 +50,13 @@ class Task:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """The model's prunable tensors, in forward order."""
+        """What costs FLOPs, in forward order; kind `other` costs what nobody knows."""
         return self.model.layers(self.input)
+
+    @property
+    def prunable(self) -> tuple[Layer, ...]:
+        """The layers whose weights masks apply to: convolutions and linear layers."""
+        return tuple(layer for layer in self.layers if layer.kind != "other")
 
     @property
     def full_width(self) -> tuple[Layer, ...]:
@@ -197,8 +202,8 @@ class Backend:
     """A backend plugin: `trainer(device)` imports the framework and returns a `SparseTrainer`.
 
     `packages` are the distributions it needs, `extra` what to install for them. `builders` adds models that exist
-    already: model name -> "module:function" (see `sparsebench.models.Model`). `unread` are settings of the recipe that
-    mean nothing to it, and leave the identity of its runs. `hardware(device)` is what `sparsebench bench` asks it for.
+    already: model name -> builder, or where it is (see `sparsebench.models.Model`). `unread` are settings of the recipe
+    that mean nothing to it, and leave the identity of its runs. `hardware(device)` is for `sparsebench bench`.
     """
 
     name: str
@@ -207,6 +212,6 @@ class Backend:
     packages: tuple[str, ...] = ()
     extra: str = ""
     numerics: int = 1
-    builders: Mapping[str, str] = field(default_factory=dict[str, str])
+    builders: Mapping[str, str | Builder] = field(default_factory=dict[str, str | Builder])
     unread: frozenset[str] = frozenset()
     hardware: Callable[[str], Hardware] = unknown_hardware

@@ -22,9 +22,14 @@ Storage = Callable[[Layers, Mapping[str, float]], float]
 
 
 def scaled(layers: Layers, width: float) -> tuple[Layer, ...]:
-    """The table of a network `width` times as wide; the first layer keeps its inputs, the last its outputs."""
-    last = len(layers) - 1
-    return tuple(_scaled(layer, width, i > 0, i < last) for i, layer in enumerate(layers))
+    """The table of a network `width` times as wide; the first layer keeps its inputs, the last its outputs.
+
+    Layers of kind `other` stay as they are: what they cost is unknown at any width.
+    """
+    last = max((i for i, layer in enumerate(layers) if layer.kind != "other"), default=0)
+    return tuple(
+        layer if layer.kind == "other" else _scaled(layer, width, i > 0, i < last) for i, layer in enumerate(layers)
+    )
 
 
 def _scaled(layer: Layer, width: float, inputs: bool, outputs: bool) -> Layer:

@@ -7,9 +7,9 @@ differs among cells that a reader would otherwise take to be alike: its scope.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from sparsebench.config import RunConfig
 from sparsebench.identity import cell as cell_of
@@ -29,6 +29,25 @@ class Fact:
     scope: Scope
 
 
+class Known(Protocol):
+    """A cell as far as it is known before it has run: enough to tell it from others."""
+
+    @property
+    def id(self) -> str:
+        """A hash of all that its runs share."""
+        ...
+
+    @property
+    def config(self) -> RunConfig:
+        """Its settings, with one of its seeds."""
+        ...
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What the id of the run of that seed is a hash of."""
+        ...
+
+
 @dataclass(frozen=True)
 class Cell:
     """Records that differ only in the seed, one for each seed, by seed; `id` is a hash of all that they share."""
@@ -40,6 +59,11 @@ class Cell:
     def config(self) -> RunConfig:
         """The settings that the records share; its seed is the first one's."""
         return self.records[0].config
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The first record's."""
+        return self.records[0].identity
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -65,7 +89,7 @@ def nominal_recipe(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def settings(cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
+def settings(cells: Sequence[Known]) -> dict[str, dict[str, Any]]:
     """Cell id -> the settings that set it apart from other cells of these."""
     values: defaultdict[tuple[str, Scope], set[str]] = defaultdict(set)
     for fact in (fact for cell in cells for fact in _facts(cell)):
@@ -76,8 +100,8 @@ def settings(cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _facts(cell: Cell) -> list[Fact]:
-    config, identity = cell.config, cell.records[0].identity
+def _facts(cell: Known) -> list[Fact]:
+    config, identity = cell.config, cell.identity
     benchmark = (config.model, config.dataset)
     method, backend = (*benchmark, config.method), (*benchmark, config.backend)
     numerics = {"method": method, "model": benchmark, "backend": backend, "recipe": benchmark}
@@ -92,12 +116,13 @@ def _facts(cell: Cell) -> list[Fact]:
         *([] if config.sparsity else [Fact("distribution", config.distribution, alike)]),
         Fact("ticket", _ticket(cell), method),
         Fact("rewind", config.rewind, method),
+        Fact("weights", (config.weights or NOTHING)[:12], benchmark),
     ]
 
 
-def _ticket(cell: Cell) -> str:
+def _ticket(cell: Known) -> str:
     """Where a cell's mask and weights come from, in a few words; a search at home for its own sparsity says nothing."""
-    config, source = cell.config, cell.records[0].identity.get("ticket")
+    config, source = cell.config, cell.identity.get("ticket")
     if config.ticket is None or not source:
         return NOTHING
     words = [source["method"], *(["shuffled"] if config.ticket.mask == "shuffled" else [])]

@@ -103,19 +103,26 @@ def _count(number: int, what: str) -> str:
 
 def notes(rows: Sequence[Row]) -> tuple[str, ...]:
     """How to read the columns."""
-    training = {row.dense_training_flops for row in rows}
-    inference = {row.dense_inference_flops for row in rows}
-    absolute = ""
-    if len(training) == len(inference) == 1:
-        costs = labels.amount(training.pop(), "FLOP"), labels.amount(inference.pop(), "FLOP")
-        absolute = f", which takes {costs[0]} to train and {costs[1]} for a sample"
     shared = distributions(rows) if len(distributions(rows)) == 1 else []
     lines = [
         *(f"sparsity: shared out over layers by {only}" for only in shared),
         "accuracy: mean ± 95 % Student-t interval over seeds",
         *(f"against {method}: mean difference over the same seeds ± 95 % interval" for method in baselines(rows)),
-        f"FLOPs: relative to dense{absolute}",
+        f"FLOPs: relative to dense{_absolute(rows)}",
         "steps/s: at the pace of a run's fastest tenth, updates in, compilation and evaluation out; median over seeds",
         *(["rows that lack seeds come last and rank with nothing"] if any(row.missing for row in rows) else []),
     ]
     return tuple(lines)
+
+
+def _absolute(rows: Sequence[Row]) -> str:
+    """What a dense network costs, where it is one number; or why it is none."""
+    training = {row.dense_training_flops for row in rows}
+    inference = {row.dense_inference_flops for row in rows}
+    known = [cost for costs in (training, inference) for cost in costs if cost is not None]
+    if not known:
+        return "; the network has operations without a count, which result.json names"
+    if len(training) == len(inference) == 1:
+        to_train, to_infer = (labels.amount(cost, "FLOP") for cost in known)
+        return f", which takes {to_train} to train and {to_infer} for a sample"
+    return ""

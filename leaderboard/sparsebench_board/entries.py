@@ -117,9 +117,9 @@ def _points(event: Mapping[str, Any], parameters: int) -> Series:
 
 
 def final(result: Mapping[str, Any]) -> dict[str, float]:
-    """A result's numbers under MLflow's names, rounded."""
+    """A result's numbers under MLflow's names, rounded; those that are unknown are left out."""
     named = dict(result) | {"test_loss": result["loss"], "seconds": result["seconds"]["total"]}
-    rounded = {name: round(float(named[name]), digits) for name, digits in FINAL.items()}
+    rounded = {name: round(float(named[name]), digits) for name, digits in FINAL.items() if named[name] is not None}
     accuracy = float(result["accuracy"])
     density = round(result["active_parameters"] / result["parameters"], 4)
     return {"accuracy": accuracy, "accuracy_percent": round(100 * accuracy, 2), "density": density, **rounded}

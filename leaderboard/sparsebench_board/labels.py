@@ -23,8 +23,10 @@ def points(difference: float, half_width: float | None) -> str:
     return f"{100 * difference:+.2f}" + ("" if half_width is None else f" ± {100 * half_width:.2f}")
 
 
-def ratio(value: float) -> str:
-    """`0.12×`; a third decimal below 0.1."""
+def ratio(value: float | None) -> str:
+    """`0.12×`; a third decimal below 0.1; `unknown` for None."""
+    if value is None:
+        return "unknown"
     return f"{value:.{2 if round(value, 3) >= 0.1 else 3}f}×"
 
 

@@ -26,6 +26,7 @@ NO_DISTRIBUTION = "–"
 @dataclass(frozen=True)
 class Row:
     """One cell. Accuracies are fractions; FLOPs are means over seeds, ratios are to dense training at multiplier 1.
+    None stands for FLOPs that are unknown, for a network that does what nobody has a count for.
 
     `accuracy_ci95` is the half-width of the 95 % Student-t interval over seeds, None for a single seed.
     `training_flops` are a whole run's, `inference_flops` one sample's; `steps_per_second` is the median over seeds.
@@ -45,12 +46,12 @@ class Row:
     settings: Mapping[str, Any]
     accuracy: float
     accuracy_ci95: float | None
-    training_flops: float
-    training_ratio: float
-    dense_training_flops: float
-    inference_flops: float
-    inference_ratio: float
-    dense_inference_flops: float
+    training_flops: float | None
+    training_ratio: float | None
+    dense_training_flops: float | None
+    inference_flops: float | None
+    inference_ratio: float | None
+    dense_inference_flops: float | None
     bytes: int
     steps_per_second: float
     seeds: tuple[int, ...]
@@ -120,7 +121,11 @@ COSTS = (
 
 
 def _costs(cell: Cell) -> dict[str, Any]:
-    return {name: mean(_figures(cell, name)) for name in COSTS}
+    return {name: None if _unknown(cell, name) else mean(_figures(cell, name)) for name in COSTS}
+
+
+def _unknown(cell: Cell, name: str) -> bool:
+    return any(record.result.get(name, 0) is None for record in cell.records)
 
 
 def _figures(cell: Cell, name: str) -> tuple[float, ...]:

@@ -9,8 +9,8 @@ import numpy as np
 from flax import nnx
 
 from sparsebench.models import Arrays
+from sparsebench.states import check
 from sparsebench_jax import layout
-from sparsebench_models.conversion import check
 
 
 def state_of(module: nnx.Module) -> Arrays:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsebench.models import Arrays
-from sparsebench_models.conversion import COUNTER, check
+from sparsebench.states import COUNTER, check
 
 
 def state_of(module: nn.Module) -> Arrays:

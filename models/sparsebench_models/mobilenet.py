@@ -16,7 +16,7 @@ from sparsebench.layers import Layer, conv, convolved, depthwise, linear
 from sparsebench.models import Input, Model
 from sparsebench.policy import Policy
 from sparsebench.widths import scaled
-from sparsebench_models.starts import State, he_normal, normalisations, uniform
+from sparsebench_models.starts import State, he_normal, normalisations, running, uniform
 from sparsebench_models.widths import Channels, as_they_are, times_in_eights
 
 STEM = 32
@@ -89,6 +89,8 @@ mobilenetv1 = Model(
     initial=initial,
     input=Input((3, 224, 224), 1000),
     policy=KEPT_DENSE,
+    statistics=running(layers, norms),
+    timm=lambda input: "mobilenetv1_100" if max(input.image) > SMALL and input.width == 1 else None,
     builders={"torch": "sparsebench_models.mobilenet_torch:build", "jax": "sparsebench_models.mobilenet_flax:build"},
 )
 
@@ -100,6 +102,7 @@ mobilenetv1_big = Model(
     input=mobilenetv1.input,
     policy=KEPT_DENSE,
     reference=mobilenetv1.name,
+    statistics=running(partial(layers, channels=BIG), norms),
     builders={
         "torch": "sparsebench_models.mobilenet_torch:build_big",
         "jax": "sparsebench_models.mobilenet_flax:build_big",

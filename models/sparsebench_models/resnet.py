@@ -15,7 +15,7 @@ import numpy as np
 from sparsebench.layers import Image, Layer, conv, convolved, linear
 from sparsebench.models import Input, Model
 from sparsebench.widths import scaled
-from sparsebench_models.starts import State, he_normal, normalisations, uniform
+from sparsebench_models.starts import State, he_normal, normalisations, running, uniform
 from sparsebench_models.widths import Channels, as_they_are, times
 
 BLOCKS = (3, 4, 6, 3)
@@ -98,6 +98,8 @@ resnet50 = Model(
     layers=layers,
     initial=initial,
     input=Input((3, 224, 224), 1000),
+    statistics=running(layers, norms),
+    timm=lambda input: "resnet50" if max(input.image) > SMALL_STEM and input.width == 1 else None,
     builders={"torch": "sparsebench_models.resnet_torch:build", "jax": "sparsebench_models.resnet_flax:build"},
 )
 
@@ -108,5 +110,6 @@ resnet50_big = Model(
     initial=partial(initial, channels=BIG),
     input=resnet50.input,
     reference=resnet50.name,
+    statistics=running(partial(layers, channels=BIG), norms),
     builders={"torch": "sparsebench_models.resnet_torch:build_big", "jax": "sparsebench_models.resnet_flax:build_big"},
 )

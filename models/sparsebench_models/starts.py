@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsebench.layers import Layer
+from sparsebench.models import Input
 
 State = dict[str, NDArray[np.float32]]
 Norms = Mapping[str, int]
@@ -35,6 +36,18 @@ def uniform(layer: Layer, bound: float, generator: np.random.Generator) -> State
     return {
         f"{layer.name}.weight": generator.uniform(-bound, bound, layer.shape).astype(np.float32),
         f"{layer.name}.bias": generator.uniform(-bound, bound, layer.shape[:1]).astype(np.float32),
+    }
+
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def running(
+    layers: Callable[[Input], Sequence[Layer]], norms: Callable[[Sequence[Layer]], Norms]
+) -> Callable[[Input], Shapes]:
+    """The shapes of a model's running means and variances, from its layer table and what follows each layer."""
+    return lambda input: {
+        f"{name}.running_{which}": (c,) for name, c in norms(layers(input)).items() for which in ("mean", "var")
     }
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from sparsebench.layers import Image, Layer, conv, convolved, linear
 from sparsebench.models import Input, Model
 from sparsebench.widths import scaled
-from sparsebench_models.starts import State, he_normal, normalisations, uniform
+from sparsebench_models.starts import State, he_normal, normalisations, running, uniform
 
 STEM = 16
 DROPOUT = 0.3
@@ -89,6 +89,7 @@ def wide_resnet(depth: int, width: int) -> Model:
         summary=f"wide ResNet of {depth} layers, {width} times as wide, for CIFAR-10",
         layers=partial(layers, depth=depth, width=width),
         initial=partial(initial, depth=depth, width=width),
+        statistics=running(partial(layers, depth=depth, width=width), norms),
         input=Input((3, 32, 32), 10),
     )
 

@@ -21,7 +21,8 @@ HELP = {
     "run": """Train what is missing of a suite, then print its board.
 
         Every finished run is recorded at once: interrupt when you like, the same command does the rest.
-        For example: `sparsebench run quick`, or a part of it: `sparsebench run quick --only method=rigl`""",
+        For example: `sparsebench run quick`, or a part of it: `sparsebench run quick --only method=rigl`;
+        with `--dry-run` it only tells what that costs and about how long it takes.""",
     "train": """Train one network; every setting is an option.
 
         Prints what it reaches and what it costs, and keeps a record.
@@ -52,6 +53,10 @@ HELP = {
     "show": """Show a method's card: equations, source, choices, defaults, cost.
 
         For example: `sparsebench show method rigl`""",
+    "export": """Write a run's network to files: dense weights, zero outside the masks, and the masks.
+
+        timm's models load the weights, and `train --weights` starts from them.
+        For example: `sparsebench export RUN --to net.safetensors`""",
     "import": """Take in records from another machine.
 
         Copies those that are missing here and mirrors all of them to MLflow; doing it again changes nothing.""",

@@ -20,7 +20,7 @@ from sparsebench.hardware import workloads
 from sparsebench.hardware.kernels import Missing
 from sparsebench.hardware.suite import Plan, run
 from sparsebench.mistakes import refuse, told
-from sparsebench.models import builder_path
+from sparsebench.models import declared_builder
 
 Document = dict[str, Any]
 
@@ -80,7 +80,7 @@ def _unbuildable(backend: str, chosen: Sequence[workloads.Workload]) -> list[str
     """A line for each model that the backend cannot build."""
     loaded = plugins.load("backends", backend)
     models = [plugins.load("models", workload.model) for workload in chosen]
-    return [line for model in models for line in told(lambda model=model: builder_path(model, loaded))]
+    return [line for model in models for line in told(lambda model=model: declared_builder(model, loaded))]
 
 
 def _check_file(to: Path | None) -> None:

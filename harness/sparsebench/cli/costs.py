@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from sparsebench.cli.output import say
 from sparsebench.cli.tables import COUNT, SHARE, TEXT, Column, flops, per_mille, shape
 from sparsebench.cli.tables import show as show_table
+from sparsebench.conventions import told
 
 Document = dict[str, Any]
 
@@ -16,7 +16,7 @@ def show(document: Document) -> None:
     """What was asked, the ratios, and the tables behind them."""
     for line in _summary(document):
         say(line)
-    cost, unit = per_mille(_number(document["dense_inference_flops"]))
+    cost, unit = per_mille(told(document["dense_inference_flops"]))
     _show_steps(document, cost, unit)
     _show_layers(document, cost, unit)
 
@@ -70,7 +70,7 @@ def _show_layers(document: Document, cost: Column, unit: str) -> None:
     costs = [(f"{heading} {unit}", cost) for heading in ("inference", "training")]
     layers = document["layers"]
     active, size, macs = (sum(row[key] for row in layers) for key in ("active", "size", "macs"))
-    total = [_number(document[key]) for key in ("inference_flops", "training_flops_per_sample")]
+    total = [told(document[key]) for key in ("inference_flops", "training_flops_per_sample")]
     show_table(
         [("layer", TEXT), ("shape", TEXT), ("density", SHARE), *counts, *costs],
         [_layer(row) for row in layers],
@@ -80,19 +80,15 @@ def _show_layers(document: Document, cost: Column, unit: str) -> None:
 
 def _layer(row: Document) -> list[Any]:
     counts = (row[key] for key in ("density", "active", "size", "macs"))
-    return [row["name"], shape(row["shape"]), *counts, _number(row["inference_flops"]), sum(_kinds(row))]
+    return [row["name"], shape(row["shape"]), *counts, told(row["inference_flops"]), sum(_kinds(row))]
 
 
 def _kinds(row: Document) -> list[float]:
-    return [_number(row[kind]) for kind in ("forward", "activation_gradient", "weight_gradient")]
-
-
-def _number(count: float | None) -> float:
-    return math.nan if count is None else count
+    return [told(row[kind]) for kind in ("forward", "activation_gradient", "weight_gradient")]
 
 
 def _flops(count: float | None) -> str:
-    return flops(_number(count))
+    return flops(told(count))
 
 
 def _ratio(ratio: float | None) -> str:

@@ -15,9 +15,10 @@ from sparsebench.cli.costs import show
 from sparsebench.cli.network import Format, Name, Network, Sharing, network, table
 from sparsebench.cli.output import say
 from sparsebench.cli.timing import Schedule, timing
+from sparsebench.conventions import known
 from sparsebench.errors import UserError, unknown
 from sparsebench.formulas import FORMULAS, IN_ROUNDS, Step, rounds
-from sparsebench.pricing import SMALL_DENSE, Priced, Terms, known, price
+from sparsebench.pricing import SMALL_DENSE, Priced, Terms, price
 
 
 @dataclass(frozen=True)

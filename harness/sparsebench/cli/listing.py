@@ -17,6 +17,9 @@ Listed = Literal["methods", "backends", "models", "datasets", "suites"]
 def listing(what: Annotated[Listed, Parameter(help="what to list")], /) -> None:
     """List what is installed: name and summary. A broken plugin is a warning here and an error in a run."""
     found = dict(_suites() if what == "suites" else plugins.survey(what))
+    if what == "models":
+        families = {f"{name}/NAME": summary for name, summary in plugins.survey("families")}
+        found = dict(sorted((found | families).items()))
     width = max(map(len, found), default=0)
     for name, summary in found.items():
         if isinstance(summary, UserError):

@@ -8,7 +8,7 @@ from sparsebench.asked import Asked
 from sparsebench.config import RunConfig
 from sparsebench.errors import UserError, unknown
 
-AXES = ("dataset", "method", "sparsity", "distribution", "multiplier", "backend", "seed")
+AXES = ("model", "dataset", "method", "sparsity", "distribution", "multiplier", "backend", "seed")
 
 
 def only(runs: Sequence[Asked], wanted: str) -> list[Asked]:

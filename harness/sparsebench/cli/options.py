@@ -16,6 +16,10 @@ Data = Annotated[
     Path | None,
     Parameter(help="folder with data sets; else SPARSEBENCH_DATA, else the user's cache, else downloaded"),
 ]
+Weights = Annotated[
+    Path | None,
+    Parameter(help="safetensors file to start from: timm's names, of this very network; else drawn from the seed"),
+]
 Device = Annotated[Literal["cpu", "cuda"], Parameter(help="where to train")]
 MLflow = Annotated[bool, Parameter(help="mirror to MLflow what it does not hold yet")]
 

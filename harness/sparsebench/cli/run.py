@@ -13,13 +13,28 @@ from rich.console import Console
 
 from sparsebench import pool, suite
 from sparsebench.aside import sweep
-from sparsebench.cli import board
+from sparsebench.asked import from_weights
+from sparsebench.cli import board, dry
 from sparsebench.cli.live import shown
+from sparsebench.cli.network import Format
 from sparsebench.cli.only import only as matching
-from sparsebench.cli.options import RUNS, Data, Device, MLflow, Records, check_data, check_writable, with_records
+from sparsebench.cli.options import (
+    RUNS,
+    Data,
+    Device,
+    MLflow,
+    Records,
+    Weights,
+    check_data,
+    check_writable,
+    with_records,
+)
 from sparsebench.cli.output import complain, say
+from sparsebench.cli.plan import Plan, forecasts
 from sparsebench.cli.work import Entry, prepare_all, recorded, train_one
+from sparsebench.errors import UserError
 from sparsebench.progress import Item
+from sparsebench.states import given
 from sparsebench.worker import Failed
 
 LOG = "workers.log"
@@ -36,22 +51,36 @@ def run(
         Parameter(help="processes at a time; default: one for each core", validator=validators.Number(gte=1)),
     ] = None,
     device: Device = "cpu",
+    weights: Weights = None,
     only: Annotated[str | None, Parameter(help="a part of the suite, such as method=rigl,sparsity=0.9")] = None,
     mlflow: MLflow = True,
+    dry_run: Annotated[
+        bool, Parameter(negative=(), help="train nothing: print what it would cost and about how long it would take")
+    ] = False,
+    format: Annotated[Format, Parameter(help="how to print what a dry run says")] = "table",
 ) -> int:
     """Train what is missing of a suite, then print its board.
 
     Every finished run is recorded at once: interrupt when you like, the same command does the rest.
     """
+    if format != "table" and not dry_run:
+        raise UserError(f"--format {format} is for --dry-run; `sparsebench leaderboard` prints boards in other formats")
     check_data(data)
     check_writable(records)
     asked = suite.runs(suite.load(name))
-    entries = prepare_all(asked if only is None else matching(asked, only), data, records, device)
+    if weights:
+        asked = [from_weights(each, given(weights).digest) for each in asked]
+    entries = prepare_all(asked if only is None else matching(asked, only), data, records, device, weights)
     ids = [entry.id for entry in entries if entry.listed]
     board.read(records, ids)  # what is damaged is refused before the rest is trained
     missing = [entry for entry in entries if not recorded(records, entry.id)]
-    work = partial(train_one, data=data, records=records, device=device)
-    failures = _train(work, entries, missing, workers or len(pool.available_cores()), records) if missing else {}
+    workers = workers or len(pool.available_cores())
+    if dry_run:
+        measured = dry.measured(missing, data, device, workers)
+        dry.told(Plan(entries, missing, forecasts(entries, records), measured, min(workers, len(missing))), format)
+        return 0
+    work = partial(train_one, data=data, records=records, device=device, weights=weights)
+    failures = _train(work, entries, missing, workers, records) if missing else {}
     found = board.read(records, ids)
     if mlflow and found:
         board.mirror_pending(found, records)

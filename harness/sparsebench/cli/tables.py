@@ -10,31 +10,34 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
+GAP = 2
 WIDTH = 200
 """Where the terminal is narrower, or there is none: lines run over instead of losing figures."""
 
 
-PAGE = 100
-"""Characters of a line of prose."""
+NARROW = 100
+"""Columns of a table that is made to fit, where there is no terminal, and of prose."""
 
 
 def wrapped(text: str) -> list[str]:
     """Lines of prose, those after the first indented."""
-    return textwrap.wrap(text, PAGE, subsequent_indent="  ", break_on_hyphens=False)
+    return textwrap.wrap(text, NARROW, subsequent_indent="  ", break_on_hyphens=False)
 
 
 @dataclass(frozen=True)
 class Column:
-    """How the values of a column are written."""
+    """How the values of a column are written; `least` is the width down to which a table may break them over lines."""
 
     write: Callable[[Any], str] = str
     justify: Literal["left", "right"] = "right"
+    least: int = 0
 
 
-TEXT = Column(justify="left")
+TEXT, RIGHT = Column(justify="left"), Column()
 COUNT = Column("{:,}".format)
 SHARE = Column("{:.6f}".format)
 
@@ -48,6 +51,23 @@ def show(columns: Sequence[tuple[str, Column]], rows: Sequence[Sequence[Any]], t
     for row in rows:
         table.add_row(*(_written(column, value) for (_, column), value in zip(columns, row, strict=True)))
     console = Console(file=sys.stdout, highlight=False, markup=False)
+    console.width = max(WIDTH, console.width)
+    console.print(table)
+
+
+def fit(columns: Sequence[tuple[str, Column]], rows: Sequence[Sequence[str]]) -> None:
+    """Print texts under their headings, in a table as wide as the terminal where columns can be broken that far."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    console = Console(file=sys.stdout, highlight=False, markup=False)
+    texts = [[*heading.split("\n"), *(row[i] for row in rows)] for i, (heading, _) in enumerate(columns)]
+    widths = [max(map(cell_len, column)) for column in texts]
+    excess = sum(widths) + GAP * (len(widths) - 1) - (console.width if console.is_terminal else NARROW)
+    for (heading, column), width in zip(columns, widths, strict=True):
+        taken = max(min(width, column.least), width - max(0, excess)) if column.least else width
+        excess -= width - taken
+        table.add_column(heading, justify=column.justify, width=taken, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
     console.width = max(WIDTH, console.width)
     console.print(table)
 

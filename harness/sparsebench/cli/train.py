@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,14 +16,15 @@ from sparsebench.aside import sweep
 from sparsebench.asked import Search, asked
 from sparsebench.cli import board
 from sparsebench.cli.live import shown
-from sparsebench.cli.options import RUNS, Data, Device, MLflow, Records, check_data, check_writable
+from sparsebench.cli.options import RUNS, Data, Device, MLflow, Records, Weights, check_data, check_writable
 from sparsebench.cli.output import say, warn
 from sparsebench.cli.work import Entry, prepare_all, recorded, train_one
 from sparsebench.config import Recipe, RunConfig, Updates
 from sparsebench.mistakes import BackendName, DatasetName, MethodName, ModelName
 from sparsebench.progress import Item
 from sparsebench.records import Record, read
-from sparsebench.worker import Event, Finished, Progressed, Started, share_politely
+from sparsebench.states import given
+from sparsebench.worker import Event, Finished, Progressed, Started, Work, share_politely
 
 STEPS = 500
 
@@ -38,7 +40,8 @@ SEARCH = Search()
 
 
 def _installed(group: plugins.Group) -> str:
-    return f"{', '.join(plugins.names(group))}; see `sparsebench list {group}`"
+    families = [f"{name}/NAME" for name in plugins.names("families")] if group == "models" else []
+    return f"{', '.join([*plugins.names(group), *families])}; see `sparsebench list {group}`"
 
 
 class Settings(RunConfig):
@@ -53,6 +56,8 @@ class Settings(RunConfig):
     ] = 0.9
     recipe: Annotated[Recipe, Parameter(group=GROUPS[1])] = Recipe(steps=STEPS)
     updates: Annotated[Updates, Parameter(group=GROUPS[2])] = Updates()
+    weights: Annotated[str | None, Parameter(parse=False)] = None
+    """The command takes the file, which the digest follows from."""
 
     @model_validator(mode="before")
     @classmethod
@@ -70,6 +75,7 @@ def train(
     *,
     settings: Annotated[Settings, Parameter(name="*", group=GROUPS[0])] = DEFAULTS,
     search: Annotated[Search, Parameter(group=GROUPS[4])] = SEARCH,
+    weights: Annotated[Weights, Parameter(group=GROUPS[0])] = None,
     records: Annotated[Records, Parameter(group=GROUPS[3])] = RUNS,
     data: Annotated[Data, Parameter(group=GROUPS[3])] = None,
     device: Annotated[Device, Parameter(group=GROUPS[3])] = "cpu",
@@ -78,16 +84,18 @@ def train(
     """Train one network and print what it reaches and costs."""
     check_data(data)
     check_writable(records)
-    config = RunConfig.model_validate(settings.model_dump())
-    *rounds, entry = prepare_all([asked(config, search)], data, records, device)
+    digest = given(weights).digest if weights else None
+    config = RunConfig.model_validate(settings.model_dump() | {"weights": digest})
+    *rounds, entry = prepare_all([asked(config, search)], data, records, device, weights)
     for name in ignored(entry):
         warn(f"--{name} means nothing to {config.method} with {config.recipe.optimizer}: it is left out of the run")
+    work = partial(train_one, data=data, records=records, device=device, weights=weights)
     for before in rounds:
-        _train(before, records, data, device)
+        _train(before, work, records)
     if recorded(records, entry.id):
         say("recorded before:")
     else:
-        _train(entry, records, data, device)
+        _train(entry, work, records)
     record = read(records / entry.id)
     for line in summary(entry, record):
         say(line)
@@ -109,7 +117,7 @@ def ignored(entry: Entry) -> list[str]:
     ]
 
 
-def _train(entry: Entry, records: Path, data: Path | None, device: str) -> None:
+def _train(entry: Entry, work: Work, records: Path) -> None:
     if recorded(records, entry.id):
         return
     sweep(records)
@@ -118,7 +126,7 @@ def _train(entry: Entry, records: Path, data: Path | None, device: str) -> None:
     console = Console(stderr=True)
     with shown([item], console) if console.is_terminal else nullcontext(_unseen) as show:
         show(entry.id, Started())
-        train_one(entry.asked, lambda done, steps: show(entry.id, Progressed(done, steps)), data, records, device)
+        work(entry.asked, lambda done, steps: show(entry.id, Progressed(done, steps)))
         show(entry.id, Finished())
 
 
@@ -129,12 +137,16 @@ def _unseen(id: str, event: Event) -> None:
 def summary(entry: Entry, record: Record) -> list[str]:
     """A finished run in a few lines."""
     config, result = record.config, record.result
-    training, inference = result["training_ratio"], result["inference_ratio"]
+    training, inference = (_share(result[name]) for name in ("training_ratio", "inference_ratio"))
     rate, seconds = result["steps_per_second"], result["seconds"]["total"]
     return [
         f"{entry.label} on {config.dataset}, {config.model}, seed {config.seed}",
         f"  test accuracy  {100 * result['accuracy']:.2f} %",
-        f"  FLOPs          training {training:.3f} of dense, inference {inference:.3f} of dense",
+        f"  FLOPs          training {training} of dense, inference {inference} of dense",
         f"  speed          {result['steps']:,} steps, {rate:,.0f} a second, {seconds:.1f} s in all",
         f"  record         {record.path}",
     ]
+
+
+def _share(ratio: float | None) -> str:
+    return "an unknown share" if ratio is None else f"{ratio:.3f}"

@@ -52,17 +52,23 @@ class Entry:
         if config.ticket and not self.prepared.method.from_ticket:
             changes = [word for word in (config.ticket.weights, config.ticket.mask) if word in ("redrawn", "shuffled")]
             parts.append(" ".join(["from a ticket", *changes]))
+        if config.weights:
+            parts.append("from weights")
         return " ".join((*parts, config.backend))
 
 
-def prepare_all(runs: Iterable[Asked], data: Path | None, records: Path = RUNS, device: str = "cpu") -> list[Entry]:
+def prepare_all(
+    runs: Iterable[Asked], data: Path | None, records: Path = RUNS, device: str = "cpu", weights: Path | None = None
+) -> list[Entry]:
     """Resolve all runs, each after the one its ticket comes from; runs that resolve to the same one appear once.
+
+    `weights` is the file of the weights that they are to start from, where they are.
 
     Raises:
         UserError: with a line for each mistake in any of them, and for each backend that has no such device although
             it has runs to do.
     """
-    resolver = _Resolver(data, records)
+    resolver = _Resolver(data, records, weights)
     mistakes: dict[str, None] = {}
     needed: set[str] = set()
     for run in runs:
@@ -84,6 +90,7 @@ class _Resolver:
 
     data: Path | None
     records: Path
+    weights: Path | None
     entries: dict[str, Entry] = field(default_factory=dict[str, Entry])
     known: dict[Asked, str] = field(default_factory=dict[Asked, str])
 
@@ -101,17 +108,21 @@ class _Resolver:
     def _resolved(self, run: Asked) -> Entry:
         config = run.config
         if run.source is None or config.ticket is None:
-            return Entry(config, prepare(config, self.data, _recorded_source(config, self.records)), listed=False)
+            return Entry(
+                config, prepare(config, self.data, _recorded_source(config, self.records), self.weights), listed=False
+            )
         before = self.resolve(run.source)
         config = config.model_copy(update={"ticket": config.ticket.model_copy(update={"source": before.id})})
-        return Entry(config, prepare(config, self.data, _source(before.prepared, self.records)), listed=False)
+        return Entry(
+            config, prepare(config, self.data, _source(before.prepared, self.records), self.weights), listed=False
+        )
 
 
 def _source(prepared: Prepared, records: Path) -> Source:
     """A source that has run, or is going to."""
     if recorded(records, prepared.id):
         return recorded_source(records, prepared.id)
-    facts = (prepared.task.layers, prepared.sparsities, prepared.method)
+    facts = (prepared.task.prunable, prepared.sparsities, prepared.method)
     return planned(prepared.id, prepared.config, prepared.identity, *facts)
 
 
@@ -125,11 +136,12 @@ def recorded(records: Path, id: str) -> bool:
 
 
 def train_one(
-    config: RunConfig, report: Callable[[int, int], None], data: Path | None, records: Path, device: str
-) -> None:
+    config: RunConfig, report: Callable[[int, int], None], data: Path | None, records: Path, device: str,
+    weights: Path | None = None,
+) -> None:  # fmt: skip
     """One run, from settings to record; the work of a worker process. Another command may have been faster."""
     from sparsebench import runner
 
-    prepared = prepare(config, data, _recorded_source(config, records))
+    prepared = prepare(config, data, _recorded_source(config, records), weights)
     if not recorded(records, prepared.id):
         runner.run(prepared, records, device, report)
