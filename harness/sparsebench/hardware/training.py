@@ -67,7 +67,7 @@ class Training:
 
     def _budget(self, event: Event) -> dict[str, Counts]:
         now = {name: int(mask.sum()) for name, mask in self.trainer.masks(self.state).items()}
-        return budget(rigl, self.task.layers, self.plan, now, event)
+        return budget(rigl, self.task.prunable, self.plan, now, event)
 
 
 def measure(workload: Workload, name: str, device: str, repeats: int, seconds: float) -> Document:
@@ -76,8 +76,8 @@ def measure(workload: Workload, name: str, device: str, repeats: int, seconds: f
     backend = plugins.load("backends", name)
     trainer, hardware, task = backend.trainer(device), backend.hardware(device), workloads.task(workload)
     start = memory.resident()
-    plan, weights = erk(task.layers, SPARSITY), initial_weights(task.model, task.input, seed=0)
-    masks = first_masks(static, task.layers, plan, weights, seed=0)
+    plan, weights = erk(task.prunable, SPARSITY), initial_weights(task.model, task.input, seed=0)
+    masks = first_masks(static, task.prunable, plan, weights, seed=0)
     masked, plain = (Training(trainer, hardware, task, method, plan) for method in (static, dense))
     first = {"masked": took(lambda: masked.begin(weights, masks))}
     steps = in_a_row(lambda: masked.train(1), OBSERVATION, MOST_STEPS)
