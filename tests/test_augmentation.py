@@ -20,7 +20,8 @@ from sparsebench.data.feed import Feed
 from sparsebench.data.folder import dataset as folder_of
 from sparsebench.data.source import Split
 from sparsebench.data.source import standardised as per_image
-from sparsebench.data.stream import Stream, cores
+from sparsebench.data.stream import Stream
+from sparsebench.environment import threads
 from sparsebench.method import Event
 from sparsebench.methods.dense import dense
 from sparsebench.methods.rigl import rigl
@@ -186,7 +187,7 @@ def test_runs_of_one_trainer_do_not_mix(streaming, folder):
     for job, seed in [*jobs, *jobs]:
         assert_seen(streaming, job, [0, 1], seed)
         readers = [thread for thread in threading.enumerate() if thread.name.startswith("sparsebench-read")]
-        assert 0 < len(readers) <= cores()
+        assert 0 < len(readers) <= threads()
 
 
 class Ramp(Stream):

@@ -9,11 +9,14 @@ import pytest
 
 import oracle
 from sparsebench import ledger, plugins
+from sparsebench.config import Recipe, RunConfig, Updates
 from sparsebench.errors import UserError
+from sparsebench.forecast import forecast
 from sparsebench.methods.dense import dense
 from sparsebench.methods.rigl import rigl
 from sparsebench.methods.snfs import snfs
 from sparsebench.models import Input, initial_weights
+from sparsebench.prepare import prepare
 from tasks import begin, bits, images, short, task, trainer_on, walk
 
 torch = pytest.importorskip("torch")
@@ -191,6 +194,22 @@ def test_unknown_costs_are_told_as_unknown_everywhere(command):
         assert "| unknown | unknown |" in "\n".join(shown["md"])
         assert ",,,,,," in shown["csv"][1]
         assert {json.loads("\n".join(shown["json"]))[0][name] for name in unknown} == {None}
+
+
+def test_a_run_with_unknown_costs_is_forecast():
+    """Its plan knows prunable layers only."""
+    recipe, updates = Recipe(steps=6, batch_size=8, evaluations=1), Updates(delta_t=2)
+    prepared = prepare(
+        RunConfig(model="timm/sparsebench_mixed", dataset="digits", method="rigl", backend="torch", sparsity=0.8,
+                  recipe=recipe, updates=updates)
+    )  # fmt: skip
+    expected = forecast(prepared)
+    assert set(expected.costs.values()) == {None}
+    assert (expected.updates, expected.steps, expected.evaluations) == (1, 5, 1)
+    planned = {
+        layer.name: oracle.active(layer.size, prepared.sparsities[layer.name]) for layer in prepared.task.prunable
+    }
+    assert expected.active == planned
 
 
 def test_mlflow_is_told_what_is_known():

@@ -6,13 +6,12 @@ large batch only some samples are measured, of the test set one batch.
 
 from __future__ import annotations
 
-import json
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from sparsebench.journal import KINDS
 from sparsebench.method import never
 from sparsebench.prepare import Prepared, prepare
 from sparsebench.trainer import Task
-from sparsebench.worker import Event, Failed, Progressed, Report, Started
+from sparsebench.worker import Event, Failed, Finished, Progressed, Report, Started
 
 WORK = {"cpu": 2e11, "cuda": 1e13}
 """FLOPs of what is measured at once, about: seconds."""
@@ -80,13 +79,7 @@ def calibrated(
         with closing(pool.run(work, jobs, workers, folder / "log")) as events:
             for job, event in events:
                 _note(result, kinds[job.id], event, began)
-        for id, kind in kinds.items():
-            if kind not in result.failed:
-                result.found[kind] = Calibration(**json.loads((folder / id / RESULT).read_text()))
     return result
-
-
-RESULT = "calibration.json"
 
 
 def _note(result: Calibrations, kind: Kind, event: Event, began: dict[Kind, float]) -> None:
@@ -97,10 +90,10 @@ def _note(result: Calibrations, kind: Kind, event: Event, began: dict[Kind, floa
         case Progressed():
             launch = time.monotonic() - began[kind]
             result.launches[kind.backend] = max(launch, result.launches.get(kind.backend, 0.0))
+        case Finished():
+            result.found[kind] = event.result
         case Failed():
             result.failed[kind] = event
-        case _:
-            pass
 
 
 def _examples(runs: Sequence[tuple[RunConfig, Prepared]]) -> dict[Kind, tuple[RunConfig, ...]]:
@@ -116,13 +109,12 @@ def _examples(runs: Sequence[tuple[RunConfig, Prepared]]) -> dict[Kind, tuple[Ru
 # ---- in a worker ----------------------------------------------------------------------------------------------
 
 
-def _measure(given: tuple[Sequence[RunConfig], Path], report: Report, data: Path | None, device: str) -> None:
+def _measure(given: tuple[Sequence[RunConfig], Path], report: Report, data: Path | None, device: str) -> Calibration:
     configs, folder = given
     resolved = [prepare(config, data) for config in configs]
     runner.trainer_of(resolved[0].backend, device)
     report(1, 1)
-    measured = measure(_reduced(resolved, device), device, folder)
-    (folder / RESULT).write_text(json.dumps(asdict(measured)))
+    return measure(_reduced(resolved, device), device, folder)
 
 
 def measure(examples: Sequence[Prepared], device: str, folder: Path) -> Calibration:
@@ -216,8 +208,8 @@ def _reduced(examples: Sequence[Prepared], device: str) -> list[Prepared]:
 
 
 def _affordable(task: Task, device: str) -> int:
-    """Samples that are trained in about `WORK`."""
-    return int(WORK[device] / max(1, 3 * ledger.dense(task.layers)))
+    """Samples that are trained in about `WORK`, as far as what they cost is known."""
+    return int(WORK[device] / max(1, 3 * ledger.dense(task.prunable)))
 
 
 def _part(task: Task, samples: int) -> Dataset:

@@ -10,10 +10,12 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sparsebench
-from sparsebench.trainer import Backend
+
+if TYPE_CHECKING:
+    from sparsebench.trainer import Backend
 
 
 def describe(backend: Backend, device: str, packages: Sequence[str] = ()) -> dict[str, Any]:

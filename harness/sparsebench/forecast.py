@@ -75,9 +75,9 @@ class _Start:
 
 def forecast(prepared: Prepared, source: Forecast | None = None) -> Forecast:
     """Replay a run; `source` is the one that its ticket comes from."""
-    method, layers = prepared.method, prepared.task.layers
+    method, layers = prepared.method, prepared.task.prunable
     first = _start(prepared, source)
-    account, now = Ledger(layers, prepared.task.recipe.batch_size), first.active
+    account, now = Ledger(prepared.task.layers, prepared.task.recipe.batch_size), first.active
     enter = account.observed_steps if method.observe else account.steps
     timetable = list(legs(prepared, first.iteration))
     for leg in timetable:
@@ -103,7 +103,7 @@ def forecast(prepared: Prepared, source: Forecast | None = None) -> Forecast:
 
 def _start(prepared: Prepared, source: Forecast | None) -> _Start:
     """As `tickets` has it: a ticket that is as dense as the plan is taken as it is, a denser one pruned to the plan."""
-    layers, method, ticket = prepared.task.layers, prepared.method, prepared.config.ticket
+    layers, method, ticket = prepared.task.prunable, prepared.method, prepared.config.ticket
     if ticket is None or source is None:
         return _Start(_planned(layers, prepared.sparsities, method.initial_share), prepared.sparsities, settled=True)
     planned = _planned(layers, prepared.sparsities)

@@ -23,7 +23,7 @@ Report = Callable[[int, int], None]
 """(steps done, steps in all)."""
 
 Work = Callable[[Any, Report], object]
-"""What to do with a job's argument; it can be pickled by name."""
+"""What to do with a job's argument; it can be pickled by name, and what it returns as it is."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,9 @@ class Progressed:
 
 @dataclass(frozen=True)
 class Finished:
-    """The job is done."""
+    """The job is done; `result` is what the work returned."""
+
+    result: Any = None
 
 
 @dataclass(frozen=True)
@@ -90,13 +92,12 @@ def _attempt(connection: Connection) -> Event:
 
     try:
         work, argument = connection.recv()
-        work(argument, report)
+        return Finished(work(argument, report))
     except UserError as error:
         return Failed(_line(str(error)))
     except Exception as error:
         traceback.print_exc()
         return Failed(_line(f"{type(error).__name__}: {error}"), logged=True)
-    return Finished()
 
 
 def _line(text: str) -> str:

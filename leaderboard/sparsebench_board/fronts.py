@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sparsebench_board.groups import benchmark, grouped, ranked
+from sparsebench_board.paired import DECIMALS
 from sparsebench_board.resampling import draws
 from sparsebench_board.rows import Row
 
@@ -25,8 +26,6 @@ COSTS: Mapping[str, Callable[[Row], float | None]] = MappingProxyType(
     }
 )
 """What a front may be taken over: less is better."""
-DECIMALS = 12
-"""Means that differ by less differ in rounding only."""
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,9 @@ def _amount(flops: float) -> str:
 
 
 def _times(ratio: float | None) -> str:
-    return "" if ratio is None else f"{ratio:.{2 if round(ratio, 3) >= 0.1 else 3}f}×"
+    from sparsebench_board import labels
+
+    return "" if ratio is None else labels.ratio(ratio)
 
 
 UNITS = ((90.0, 1.0, "s"), (5400.0, 60.0, "min"), (48 * 3600.0, 3600.0, "h"), (math.inf, 86400.0, "days"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sparsebench.asked import Asked
 from sparsebench.config import RunConfig
@@ -12,7 +12,17 @@ AXES = ("model", "dataset", "method", "sparsity", "distribution", "multiplier", 
 
 
 def only(runs: Sequence[Asked], wanted: str) -> list[Asked]:
-    """The runs that match `wanted`; an axis given twice allows both values.
+    """The runs that match `wanted`.
+
+    Raises:
+        UserError: as `matching` does.
+    """
+    matches = matching([run.config for run in runs], wanted)
+    return [run for run in runs if matches(run.config)]
+
+
+def matching(runs: Sequence[RunConfig], wanted: str) -> Callable[[RunConfig], bool]:
+    """Which of some runs are `wanted`; an axis given twice allows both values.
 
     Raises:
         UserError: it is not made of pairs, an axis does not exist, or no run has such a value.
@@ -25,11 +35,11 @@ def only(runs: Sequence[Asked], wanted: str) -> list[Asked]:
         if axis not in AXES:
             raise unknown("axis in --only", axis, AXES)
         chosen.setdefault(axis, set()).add(_checked(runs, axis, value))
-    return [run for run in runs if all(_text(run.config, axis) in values for axis, values in chosen.items())]
+    return lambda run: all(_text(run, axis) in values for axis, values in chosen.items())
 
 
-def _checked(runs: Sequence[Asked], axis: str, value: str) -> str:
-    allowed = {_text(run.config, axis) for run in runs}
+def _checked(runs: Sequence[RunConfig], axis: str, value: str) -> str:
+    allowed = {_text(run, axis) for run in runs}
     if value not in allowed:
         raise unknown(f"{axis} in --only", value, allowed)
     return value

@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from sparsebench import records as store
-from sparsebench.asked import Asked
-from sparsebench.cli.only import only as matching
+from sparsebench.cli.only import matching
 from sparsebench.cli.options import RUNS, Records, check_readable
 from sparsebench.cli.output import say
 from sparsebench.errors import UserError
@@ -29,8 +28,8 @@ def plot(
     check_readable(records)
     found = store.read_all(records)
     if only is not None:
-        chosen = [run.config for run in matching([Asked(record.config) for record in found], only)]
-        found = [record for record in found if record.config in chosen]
+        matches = matching([record.config for record in found], only)
+        found = [record for record in found if matches(record.config)]
     if not found:
         raise UserError(f"no records in {records}: `sparsebench run quick` makes some")
     curves.draw(found, to)

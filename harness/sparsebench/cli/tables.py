@@ -17,10 +17,8 @@ from rich.table import Table
 GAP = 2
 WIDTH = 200
 """Where the terminal is narrower, or there is none: lines run over instead of losing figures."""
-NARROW = 100
-"""Columns of a table that is made to fit, where there is no terminal."""
 PAGE = 100
-"""Characters of a line of prose."""
+"""Characters of a line of prose, and of a table that is made to fit, where there is no terminal."""
 
 
 def wrapped(text: str) -> list[str]:
@@ -61,7 +59,7 @@ def fit(columns: Sequence[tuple[str, Column]], rows: Sequence[Sequence[str]]) ->
     console = Console(file=sys.stdout, highlight=False, markup=False)
     texts = [[*heading.split("\n"), *(row[i] for row in rows)] for i, (heading, _) in enumerate(columns)]
     widths = [max(map(cell_len, column)) for column in texts]
-    excess = sum(widths) + GAP * (len(widths) - 1) - (console.width if console.is_terminal else NARROW)
+    excess = sum(widths) + GAP * (len(widths) - 1) - (console.width if console.is_terminal else PAGE)
     for (heading, column), width in zip(columns, widths, strict=True):
         taken = max(min(width, column.least), width - max(0, excess)) if column.least else width
         excess -= width - taken

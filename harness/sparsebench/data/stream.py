@@ -6,8 +6,6 @@ what was handed out is in memory.
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 
 from sparsebench.data import crops
 from sparsebench.data.feed import Feed
+from sparsebench.environment import threads
 from sparsebench.errors import UserError
 
 if TYPE_CHECKING:
@@ -137,11 +136,6 @@ def evaluation(split: Stream, batch: int, workers: int | None = None) -> Iterato
         reader.close()
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
 # ---- which images a batch is made of ------------------------------------------------------------------------------
 
 Plan = Callable[[int], tuple[NDArray[np.int32], list[int] | None]]
@@ -190,7 +184,9 @@ class _Reader:
 
     def __init__(self, split: Stream, plan: Plan, stop: int, workers: int | None, ahead: int) -> None:
         self._split, self._plan, self._stop, self._ahead = split, plan, stop, ahead
-        self._pool = ThreadPoolExecutor(cores() if workers is None else workers, thread_name_prefix="sparsebench-read")
+        self._pool = ThreadPoolExecutor(
+            threads() if workers is None else workers, thread_name_prefix="sparsebench-read"
+        )
         self._begun: dict[int, _Reading] = {}
 
     def batch(self, i: int) -> tuple[Pixels, Labels]:

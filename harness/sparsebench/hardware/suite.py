@@ -15,7 +15,6 @@ Times are seconds, sizes bytes; a ratio is {median, low, high, pairs} as in `int
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -31,7 +30,7 @@ from sparsebench.hardware.kernels import Missing
 from sparsebench.hardware.machine import described
 from sparsebench.hardware.products import Product, of_layer
 from sparsebench.hardware.workloads import Workload, layers
-from sparsebench.worker import Failed, Report
+from sparsebench.worker import Failed, Finished, Report
 
 SCHEMA = 1
 LAYERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -67,7 +66,7 @@ class Part:
 
 
 def run(plan: Plan, folder: Path, tell: Tell) -> Document:
-    """All parts; `folder` holds what their processes print, in `log`, and hand over. `tell` says what comes next."""
+    """All parts; `folder` holds what their processes print, in `log`. `tell` says what comes next."""
     began = time.perf_counter()
     document: Document = {
         "schema": SCHEMA, "kind": "hardware",
@@ -122,15 +121,16 @@ def _enter(document: Document, part: Part, outcome: Document | Failed) -> None:
 
 
 def _in_its_own_process(part: Part, seconds: float, folder: Path) -> Document | Failed:
-    to = folder / "document.json"
-    job = pool.Job(part.name, part.name, (part.measure, seconds, to))
-    with closing(pool.run(_write, [job], 1, folder / "log")) as events:
+    job = pool.Job(part.name, part.name, (part.measure, seconds))
+    with closing(pool.run(_measured, [job], 1, folder / "log")) as events:
         for _, event in events:
+            if isinstance(event, Finished):
+                return event.result
             if isinstance(event, Failed):
                 return event
-    return json.loads(to.read_text())
+    raise AssertionError(f"the pool told no end of {part.name!r}")
 
 
-def _write(asked: tuple[Callable[[float], Document], float, Path], report: Report) -> None:
-    measure, seconds, to = asked
-    to.write_text(json.dumps(measure(seconds)))
+def _measured(asked: tuple[Callable[[float], Document], float], report: Report) -> Document:
+    measure, seconds = asked
+    return measure(seconds)
