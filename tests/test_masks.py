@@ -17,6 +17,7 @@ from sparsebench.methods.pruning import pruning
 from sparsebench.methods.rigl import rigl
 from sparsebench.methods.set import set_
 from sparsebench.methods.static import static
+from sparsebench.places import true_places
 from sparsebench.rewiring import rewire_layers, rewire_on_host
 from strategies import (
     compiled_shapes,
@@ -47,6 +48,15 @@ THIRD_PARTY = {
 """RigL, but for what it promises or how it selects."""
 
 each_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+
+
+# ---- places ---------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 3000), st.floats(0, 0.3), seeds)
+def test_true_places_are_numpys(size, share, seed):
+    mask = np.random.default_rng(seed).random(size) < share
+    assert_array_equal(true_places(mask), np.flatnonzero(mask))
 
 
 # ---- counts ---------------------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ def on_host(
     ]
     done = rewire_layers(method, parts, budget)
     state.masks |= {layer.name: torch.from_numpy(rewired.mask) for layer, rewired in zip(layers, done, strict=True)}
-    side_by_side(lambda part: _install(state, *part), enumerate(done))
+    side_by_side(lambda part: _install(state, *part), list(enumerate(done)), [layer.size for layer in layers])
     return {layer.name: rewired.change for layer, rewired in zip(layers, done, strict=True)}
 
 

@@ -63,20 +63,31 @@ def rewire_layers(
         NonFiniteScoreError: a score is NaN or infinite; names the first such layer.
     """
     parts = list(layers)
-    kept = _kept(method, parts, budget)
+    sizes, kept = [layer.size for layer, _ in parts], _kept(method, parts, budget)
+
+    def drop(part: tuple[tuple[Layer, Signals], Mask]) -> _Thinned:
+        (layer, signals), room = part
+        return _drop(method, layer, signals, kept[layer.name], room)
+
+    begun = list(zip(parts, _rooms(sizes), strict=True))
     if not method.redistribute:
-        return side_by_side(lambda part: _grow(method, _drop(method, *part, kept[part[0].name]), budget), parts)
-    thinned = side_by_side(lambda part: _drop(method, *part, kept[part[0].name]), parts)
+        return side_by_side(lambda part: _grow(method, drop(part), budget), begun, sizes)
+    thinned = side_by_side(drop, begun, sizes)
     summaries = {one.layer.name: _summary(method.redistribute, one) for one in thinned}
     moved = _moved(method, thinned, budget, summaries)
-    return side_by_side(lambda one: _grow(method, one, moved), thinned)
+    return side_by_side(lambda one: _grow(method, one, moved), thinned, sizes)
+
+
+def _rooms(sizes: Sequence[int]) -> list[Mask]:
+    """Memory for new masks, in one piece: the system then hands out large pages, which costs far less."""
+    return np.split(np.empty(sum(sizes), np.bool_), np.cumsum(sizes[:-1])) if sizes else []
 
 
 def _kept(method: Method, parts: Sequence[tuple[Layer, Signals]], budget: Mapping[str, Counts]) -> dict[str, int]:
     """How many each layer keeps."""
     counts = [budget[layer.name].kept for layer, _ in parts]
     if method.rank is not each_layer:
-        scores = side_by_side(lambda part: _drop_scores(method, *part), parts)
+        scores = side_by_side(lambda part: _drop_scores(method, *part), parts, [layer.size for layer, _ in parts])
         counts = method.rank(np, scores, [signals.mask for _, signals in parts], counts)
     return {layer.name: int(count) for (layer, _), count in zip(parts, counts, strict=True)}
 
@@ -101,10 +112,14 @@ def _summary(summary: Summary, thinned: _Thinned) -> float:
     return float(summary(np, thinned.layer, exact))
 
 
-def side_by_side(function: Callable[[Part], Done], parts: Iterable[Part]) -> list[Done]:
-    """`function` of each part, in as many threads as there are cores; the first error is raised."""
+def side_by_side(function: Callable[[Part], Done], parts: Sequence[Part], sizes: Sequence[int]) -> list[Done]:
+    """`function` of each part, in as many threads as there are cores; the error of the first bad part is raised.
+
+    The largest parts begin, so that no thread is left alone with one at the end.
+    """
     with ThreadPoolExecutor(threads()) as pool:
-        return list(pool.map(function, parts))
+        begun = {i: pool.submit(function, parts[i]) for i in sorted(range(len(parts)), key=lambda i: -sizes[i])}
+        return [begun[i].result() for i in range(len(parts))]
 
 
 def rewire_on_host(method: Method, layer: Layer, signals: Signals, counts: Counts) -> Rewired:
@@ -113,7 +128,8 @@ def rewire_on_host(method: Method, layer: Layer, signals: Signals, counts: Count
     Raises:
         NonFiniteScoreError: a score that decides something has a NaN or infinite entry.
     """
-    return _grow(method, _drop(method, layer, signals, counts.kept), {layer.name: counts})
+    room = np.empty(layer.size, np.bool_)
+    return _grow(method, _drop(method, layer, signals, counts.kept, room), {layer.name: counts})
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,10 +144,10 @@ class _Thinned:
     dropped: Places
 
 
-def _drop(method: Method, layer: Layer, signals: Signals, kept: int) -> _Thinned:
+def _drop(method: Method, layer: Layer, signals: Signals, kept: int, stays: Mask) -> _Thinned:
     order = memory_order(signals.mask)
     old = flat(signals.mask, order)
-    stays = old.copy()
+    stays[:] = old
     with _naming(layer, "drop"):
         dropped = _dropped(method, layer, replace(signals, role="drop"), kept, old, order)
     stays[dropped] = False
@@ -143,7 +159,7 @@ def _grow(method: Method, thinned: _Thinned, budget: Mapping[str, Counts]) -> Re
     signals = replace(thinned.signals, role="grow")
     new = thinned.stays  # whoever wanted to see what stays has seen it
     with _naming(layer, "grow"):
-        grown = _grown(method, layer, signals, count, ~new, order)
+        grown = _grown(method, layer, signals, count, new, order)
     new[grown] = True
     dropped, grown = thinned.dropped[~new[thinned.dropped]], grown[~thinned.old[grown]]
     values = None if method.value is None else flat(method.value(np, layer, signals), order)[grown]
@@ -160,22 +176,24 @@ def _naming(layer: Layer, role: str) -> Generator[None, None, None]:
 
 def _dropped(method: Method, layer: Layer, signals: Signals, kept: int, old: Mask, order: Order) -> Places:
     """Active places that are not among the `kept` best."""
-    lost = int(np.count_nonzero(old)) - kept
-    if not lost:
-        return np.empty(0, np.intp)
+    total = int(np.count_nonzero(old))
     if method.select is top:
-        return select(REST, _scores(method.drop, layer, signals, order), lost, old, layer.shape, order)
+        scores = _scores(method.drop, layer, signals, order)
+        return select(REST, scores, total - kept, old.__getitem__, total, layer.shape, order)
+    if total == kept:
+        return np.empty(0, np.intp)
     keep = method.select(np, _finite(method.drop(np, layer, signals)), kept, signals.mask)
     return np.flatnonzero(old & ~flat(keep, order))
 
 
-def _grown(method: Method, layer: Layer, signals: Signals, count: int, free: Mask, order: Order) -> Places:
-    """The `count` best of the places that are free."""
+def _grown(method: Method, layer: Layer, signals: Signals, count: int, taken: Mask, order: Order) -> Places:
+    """The `count` best of the places that are not taken."""
+    if method.select is top:
+        scores, free = _scores(method.grow, layer, signals, order), layer.size - int(np.count_nonzero(taken))
+        return select(HIGHEST, scores, count, lambda part: ~taken[part], free, layer.shape, order)
     if not count:
         return np.empty(0, np.intp)
-    if method.select is top:
-        return select(HIGHEST, _scores(method.grow, layer, signals, order), count, free, layer.shape, order)
-    chosen = method.select(np, _finite(method.grow(np, layer, signals)), count, shaped(free, layer.shape, order))
+    chosen = method.select(np, _finite(method.grow(np, layer, signals)), count, shaped(~taken, layer.shape, order))
     return np.flatnonzero(flat(chosen, order))
 
 
@@ -191,7 +209,7 @@ def _scores(score: Score, layer: Layer, signals: Signals, order: Order) -> place
     def noise(purpose: str) -> NDArray[np.float32]:
         return flat(signals.noise(purpose), order)
 
-    def part(at: slice | Places) -> NDArray[np.float32]:
+    def part(at: slice) -> NDArray[np.float32]:
         slope = None if gradient is None else gradient[at]
         seen = None if aux is None else aux[at]
         return score(

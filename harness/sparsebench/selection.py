@@ -32,9 +32,9 @@ def finite(xp: Any, score: Any) -> Any:
 
 def _top_host(score: NDArray[np.float32], count: int, among: Mask) -> Mask:
     order = memory_order(among)
-    candidates = flat(among, order)
-    chosen = np.zeros(candidates.size, np.bool_)
-    chosen[select(HIGHEST, flat(score, order).__getitem__, count, candidates, among.shape, order)] = True
+    candidates, scores = flat(among, order), flat(score, order)
+    total, chosen = int(np.count_nonzero(candidates)), np.zeros(candidates.size, np.bool_)
+    chosen[select(HIGHEST, scores.__getitem__, count, candidates.__getitem__, total, among.shape, order)] = True
     return shaped(chosen, among.shape, order)
 
 
