@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from sparsebench import index
 from sparsebench import records as store
 from sparsebench.aside import alone
 from sparsebench.cli.options import with_records
@@ -24,7 +25,7 @@ def read(records: Path, ids: Iterable[str]) -> list[store.Record]:
     Raises:
         UserError: with a line for each of them that cannot be read.
     """
-    return store.read_each(records / id for id in ids if recorded(records, id))
+    return index.read_each(records, [id for id in ids if recorded(records, id)])
 
 
 def table(found: Sequence[store.Record], format: Format, against: str | None = None, references: bool = False) -> str:

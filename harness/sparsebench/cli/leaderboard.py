@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from sparsebench import records as store
+from sparsebench import index
 from sparsebench import suite as suites
 from sparsebench.cli import board
 from sparsebench.cli.options import RUNS, Data, Records, check_data, check_readable
@@ -34,7 +34,7 @@ def leaderboard(
     check_data(data)
     check_readable(records)
     if suite is None:
-        found = store.read_all(records)
+        found = index.read_all(records)
     else:
         entries = prepare_all(suites.runs(suites.load(suite)), data, records)
         found = board.read(records, [entry.id for entry in entries if entry.listed])

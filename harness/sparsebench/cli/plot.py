@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from sparsebench import records as store
+from sparsebench import index
 from sparsebench.cli.only import matching
 from sparsebench.cli.options import RUNS, Records, check_readable
 from sparsebench.cli.output import say
@@ -26,7 +26,7 @@ def plot(
     from sparsebench_board import curves
 
     check_readable(records)
-    found = store.read_all(records)
+    found = index.read_all(records)
     if only is not None:
         matches = matching([record.config for record in found], only)
         found = [record for record in found if matches(record.config)]
