@@ -12,19 +12,28 @@ from sparsebench_board.rows import Row
 from sparsebench_board.sheets import Column
 
 METHOD = Column[Row]("method", lambda row: row.method, least=18)
-SPARSITY = Column[Row]("sparsity", lambda row: digits(row.sparsity))
+SPARSITY = Column[Row]("sparsity", lambda row: digits(row.sparsity), number=lambda row: row.sparsity)
 DISTRIBUTION = Column[Row]("distrib.", lambda row: row.distribution)
-LENGTH = Column[Row]("length", lambda row: f"{digits(row.multiplier)}×")
+LENGTH = Column[Row]("length", lambda row: f"{digits(row.multiplier)}×", number=lambda row: row.multiplier)
 BACKEND = Column[Row]("backend", lambda row: row.backend, least=9)
 ACCURACY = Column[Row](
     "accuracy %",
     lambda row: labels.accuracy(row.accuracy, row.interval),
+    number=lambda row: row.accuracy,
+)
+TRAINING = Column[Row](
+    "train FLOPs", lambda row: labels.ratio(row.training_ratio), number=lambda row: row.training_ratio
 )
 COSTS = (
-    Column[Row]("train FLOPs", lambda row: labels.ratio(row.training_ratio)),
-    Column[Row]("infer FLOPs", lambda row: labels.ratio(row.inference_ratio)),
-    Column[Row]("size", lambda row: labels.amount(row.bytes, "B"), right=True),
-    Column[Row]("steps/s", lambda row: labels.speed(row.steps_per_second), right=True),
+    TRAINING,
+    Column[Row]("infer FLOPs", lambda row: labels.ratio(row.inference_ratio), number=lambda row: row.inference_ratio),
+    Column[Row]("size", lambda row: labels.amount(row.bytes, "B"), right=True, number=lambda row: row.bytes),
+    Column[Row](
+        "steps/s",
+        lambda row: labels.speed(row.steps_per_second),
+        right=True,
+        number=lambda row: row.steps_per_second,
+    ),
 )
 SEEDS = Column[Row]("seeds", lambda row: seeds(row), least=5)
 SETTINGS = Column[Row]("settings", lambda row: labels.pairs(row.settings), least=18)
@@ -47,8 +56,11 @@ def _comparison(rows: Sequence[Row]) -> tuple[Column[Row], ...]:
     methods = baselines(rows)
     if not methods:
         return ()
-    against = Column[Row](labels.plain(f"against {', '.join(methods)}"), _against)
-    return against, Column[Row]("p", lambda row: labels.chance(row.p_holm)), Column[Row]("could show", _could_show)
+    return (
+        Column[Row](labels.plain(f"against {', '.join(methods)}"), _against, number=lambda row: row.difference),
+        Column[Row]("p", lambda row: labels.chance(row.p_holm), number=lambda row: row.p_holm),
+        Column[Row]("could show", _could_show, number=lambda row: row.detectable),
+    )
 
 
 def settings(rows: Sequence[Row]) -> tuple[Column[Row], ...]:

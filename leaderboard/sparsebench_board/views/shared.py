@@ -42,9 +42,29 @@ def gain(found: Difference | None) -> str:
     return "" if found is None else labels.gain(found.mean, found.interval)
 
 
-def detectable(found: Difference | None) -> str:
-    """What could have been shown, as text."""
-    return "" if found is None else labels.size(found.detectable)
+def to_best(best: Callable[[T], str], difference: Callable[[T], Difference | None]) -> Column[T]:
+    """What the best item is called, and every other's difference to it."""
+
+    def number(item: T) -> float | None:
+        found = difference(item)
+        return found.mean if found else 0.0 if best(item) else None
+
+    return Column("to best", lambda item: best(item) or gain(difference(item)), number=number)
+
+
+def p(value: Callable[[T], float | None]) -> Column[T]:
+    """A corrected p."""
+    return Column("p", lambda item: labels.chance(value(item)), number=value)
+
+
+def could_show(difference: Callable[[T], Difference | None]) -> Column[T]:
+    """The smallest difference that could have been shown."""
+
+    def number(item: T) -> float | None:
+        found = difference(item)
+        return found.detectable if found else None
+
+    return Column("could show", lambda item: labels.size(number(item)), number=number)
 
 
 def of_rows(columns: Sequence[Column[Row]], row: Callable[[T], Row]) -> tuple[Column[T], ...]:
