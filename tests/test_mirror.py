@@ -19,7 +19,8 @@ from sparsebench import records
 from sparsebench.cli import board
 from sparsebench.errors import UserError
 from sparsebench_board import tracking
-from sparsebench_board.entries import CELL, DIGEST, KIND, PARENT, RUN, digest
+from sparsebench_board.documents import DIGEST, RUN
+from sparsebench_board.entries import CELL, KIND, PARENT, digest
 from sparsebench_board.mirror import Outcome, mirror
 from sparsebench_board.rows import rows
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparsebench_board.entries import CELL, DIGEST, KIND, PARENT, RUN, Entry, Series, summary
+from sparsebench_board.documents import DIGEST, RUN
+from sparsebench_board.entries import CELL, KIND, PARENT, Entry, Series, summary
 from sparsebench_board.tracking import connect, experiment
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Shelf:
             self.parents.setdefault(tags[CELL], run)
         elif tags.get(KIND) == "run":
             self.runs[tags[RUN]].append(run)
-            if _finished(run):
+            if is_finished(run):
                 self.children[tags[CELL]][tags[RUN]] = run.data.metrics
 
     def parent(self, entry: Entry) -> str:
@@ -57,7 +58,9 @@ class Shelf:
 
     def find(self, record: str, digest: str) -> Run | None:
         """The finished run of a record with this digest, if there is one."""
-        return next((run for run in self.runs[record] if _finished(run) and run.data.tags.get(DIGEST) == digest), None)
+        return next(
+            (run for run in self.runs[record] if is_finished(run) and run.data.tags.get(DIGEST) == digest), None
+        )
 
     def keep(self, run: Run, parent: str) -> None:
         """Make a run the only one of its record, under this parent."""
@@ -80,7 +83,7 @@ class Shelf:
         if not runs:
             return
         found, known = summary(runs), self.parents[cell]
-        if _finished(known) and found.items() <= known.data.metrics.items():
+        if is_finished(known) and found.items() <= known.data.metrics.items():
             return
         now = round(time.time() * 1000)
         self._log(parent, {(name, 0): value for name, value in found.items()}, now)
@@ -117,7 +120,7 @@ def open_shelf(uri: str, artifacts: Path) -> Shelf:
     """
     client = connect(uri)
     shelf = Shelf(client, experiment(client, uri, artifacts))
-    for run in _all_runs(client, shelf.experiment):
+    for run in all_runs(client, shelf.experiment):
         shelf.note(run)
     return shelf
 
@@ -127,7 +130,8 @@ def latest(series: Series) -> dict[str, float]:
     return {name: value for (name, _), value in sorted(series.items())}
 
 
-def _all_runs(client: MlflowClient, experiment: str) -> Iterator[Run]:
+def all_runs(client: MlflowClient, experiment: str) -> Iterator[Run]:
+    """Every run of an experiment that is not deleted, the newest first."""
     token = None
     while True:
         page = client.search_runs([experiment], max_results=1000, page_token=token)
@@ -137,5 +141,6 @@ def _all_runs(client: MlflowClient, experiment: str) -> Iterator[Run]:
             return
 
 
-def _finished(run: Run) -> bool:
+def is_finished(run: Run) -> bool:
+    """Whether its mirror was not interrupted."""
     return run.info.status == FINISHED

@@ -27,6 +27,7 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 """Set before MLflow is imported, where the user has not."""
 
@@ -90,6 +91,11 @@ def is_there(uri: str) -> bool:
 def shown(text: str) -> str:
     """The text with addresses stripped of user name and password."""
     return re.sub(r"//[^/\s]*@", "//", text)
+
+
+def line(error: Exception) -> str:
+    """The first line of an error, of bearable length and without passwords."""
+    return shown((str(error).strip().splitlines() or [type(error).__name__])[0])[:300]
 
 
 def _check(uri: str) -> None:

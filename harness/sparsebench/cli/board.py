@@ -7,9 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from sparsebench import index
 from sparsebench import records as store
 from sparsebench.aside import alone
-from sparsebench.cli.options import with_records
+from sparsebench.cli.options import check_readable, with_records
 from sparsebench.cli.output import say, warn
 from sparsebench.cli.work import recorded
 from sparsebench.errors import UserError
@@ -24,7 +25,24 @@ def read(records: Path, ids: Iterable[str]) -> list[store.Record]:
     Raises:
         UserError: with a line for each of them that cannot be read.
     """
-    return store.read_each(records / id for id in ids if recorded(records, id))
+    return index.read_each(records, [id for id in ids if recorded(records, id)])
+
+
+def found(records: Path, mlflow: bool | str = False, ids: Iterable[str] | None = None) -> list[store.Record]:
+    """The runs in a folder of records; or those that an MLflow store holds: the one of that URI, or for True the one
+    that they are mirrored to. All of them, or as far as they are there those of some ids.
+
+    Raises:
+        UserError: there is no such place, with a line for each run that cannot be read, or MLflow is not installed.
+    """
+    if mlflow is False:
+        check_readable(records)
+        return index.read_all(records) if ids is None else read(records, ids)
+    from sparsebench_board import mirrored, tracking
+
+    everything = mirrored.read_all(tracking.default_store(records)[0] if mlflow is True else mlflow)
+    wanted = None if ids is None else set(ids)
+    return [record for record in everything if wanted is None or record.id in wanted]
 
 
 def table(found: Sequence[store.Record], format: Format, against: str | None = None, references: bool = False) -> str:

@@ -6,10 +6,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from sparsebench import records as store
 from sparsebench import suite as suites
 from sparsebench.cli import board
-from sparsebench.cli.options import RUNS, Data, Records, check_data, check_readable
+from sparsebench.cli.options import RUNS, Data, FromMLflow, Records, check_data
 from sparsebench.cli.output import say
 from sparsebench.cli.work import prepare_all
 from sparsebench.errors import UserError
@@ -21,6 +20,7 @@ VIEW = "the table; rows tied with each other; Pareto fronts; the best that a tra
 def leaderboard(
     *,
     records: Records = RUNS,
+    from_mlflow: FromMLflow = False,
     suite: Annotated[str | None, Parameter(help="only the runs of this suite")] = None,
     data: Data = None,
     view: Annotated[board.View, Parameter(help=VIEW)] = "table",
@@ -32,12 +32,11 @@ def leaderboard(
     """Print the board: one row for each method, sparsity and backend, over all its seeds."""
     _check(view, against, references, budget)
     check_data(data)
-    check_readable(records)
-    if suite is None:
-        found = store.read_all(records)
-    else:
+    ids = None
+    if suite is not None:
         entries = prepare_all(suites.runs(suites.load(suite)), data, records)
-        found = board.read(records, [entry.id for entry in entries if entry.listed])
+        ids = [entry.id for entry in entries if entry.listed]
+    found = board.found(records, from_mlflow, ids)
     say(
         board.table(found, format, against, references)
         if view == "table"

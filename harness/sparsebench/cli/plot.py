@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from sparsebench import records as store
+from sparsebench.cli import board
 from sparsebench.cli.only import matching
-from sparsebench.cli.options import RUNS, Records, check_readable
+from sparsebench.cli.options import RUNS, FromMLflow, Records
 from sparsebench.cli.output import say
 from sparsebench.errors import UserError, unknown
+from sparsebench.records import Record
 
 
 def plot(
@@ -19,6 +21,7 @@ def plot(
     /,
     *,
     records: Records = RUNS,
+    from_mlflow: FromMLflow = False,
     only: Annotated[str | None, Parameter(help="some of the runs, such as method=rigl,seed=0")] = None,
     to: Annotated[Path | None, Parameter(help="the SVG file to write [KIND.svg]")] = None,
 ) -> None:
@@ -27,23 +30,21 @@ def plot(
 
     if kind not in KINDS:
         raise unknown("picture", kind, KINDS)
-    found = _chosen(records, only)
+    found = _chosen(board.found(records, from_mlflow), only)
     target = to or Path(f"{kind}.svg")
     _write(target, KINDS[kind].svg(found))
     say(f"{kind} of {len(found)} runs: {target}")
 
 
-def _chosen(records: Path, only: str | None) -> list[store.Record]:
-    check_readable(records)
-    found = store.read_all(records)
+def _chosen(found: Sequence[Record], only: str | None) -> Sequence[Record]:
     if not found:
-        raise UserError(f"no records in {records}: `sparsebench run quick` makes some")
+        raise UserError("there are no runs to draw: `sparsebench run quick` makes some")
     if only is None:
         return found
     matches = matching([record.config for record in found], only)
     chosen = [record for record in found if matches(record.config)]
     if not chosen:
-        raise UserError(f"--only {only!r}: each of its values occurs in {records}, but in no run together")
+        raise UserError(f"--only {only!r}: each of its values occurs, but in no run together")
     return chosen
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from sparsebench_board import labels, legends
 from sparsebench_board.columns import ACCURACY, BACKEND, identity, settings
 from sparsebench_board.fronts import COSTS, Standing, fronts
-from sparsebench_board.intervals import RESAMPLES
+from sparsebench_board.resampling import RESAMPLES
 from sparsebench_board.rows import Row
 from sparsebench_board.sheets import Column, Sheet, View, lines
 from sparsebench_board.views import shared

@@ -1,0 +1,100 @@
+"""MLflow to records: what a store holds of runs that were mirrored to it, read back and checked as files are.
+
+The documents of each run are in its tags (`documents`); its other files are fetched when they are asked for.
+"""
+
+from __future__ import annotations
+
+import atexit
+import tempfile
+import zlib
+from collections.abc import Iterator
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sparsebench import mistakes
+from sparsebench.errors import UserError
+from sparsebench.records import Record
+from sparsebench_board import documents
+from sparsebench_board.entries import KIND
+from sparsebench_board.shelf import all_runs, is_finished
+from sparsebench_board.tracking import EXPERIMENT, connect, is_there, line, shown
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+DAMAGED = (KeyError, TypeError, ValueError, zlib.error)
+
+
+def read_all(uri: str) -> list[Record]:
+    """Every finished run that was mirrored to the store at `uri`, each record once, by id.
+
+    Raises:
+        UserError: the store cannot be read, or with a line for each run that cannot; or MLflow is not installed.
+    """
+    found: dict[str, Record] = {}
+    damaged: list[str] = []
+    for client, run in _runs(uri):
+        try:
+            record = _record(client, run)
+        except DAMAGED as error:
+            damaged.append(_told(run, error))
+        else:
+            found.setdefault(record.id, record)
+    mistakes.refuse(damaged)
+    return [found[id] for id in sorted(found)]
+
+
+def _runs(uri: str) -> Iterator[tuple[MlflowClient, Run]]:
+    """The finished children, the newest first."""
+    if not is_there(uri):
+        raise UserError(f"MLflow store {shown(uri)} is not there: `sparsebench run quick` makes one beside its records")
+    try:
+        client = connect(uri)
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        for run in all_runs(client, experiment.experiment_id) if experiment else ():
+            if run.data.tags.get(KIND) == "run" and is_finished(run):
+                yield client, run
+    except UserError:
+        raise
+    except Exception as error:  # stores raise what they like
+        raise UserError(f"MLflow store {shown(uri)} cannot be read ({line(error)})") from error
+
+
+def _record(client: MlflowClient, run: Run) -> Record:
+    tags, id = run.data.tags, run.info.run_id
+    return documents.record(documents.unpacked(tags), Path(f"MLflow run {id}"), partial(_fetched, client, id))
+
+
+def _told(run: Run, error: Exception) -> str:
+    reason = f"it lacks {error}" if isinstance(error, KeyError) else line(error)
+    return (
+        f"MLflow run {run.info.run_id} cannot be read as record {run.data.tags.get(documents.RUN)} ({reason}): "
+        "mirror that record again with `sparsebench ui` or `sparsebench import`, or delete the run"
+    )
+
+
+def _fetched(client: MlflowClient, run: str, name: str) -> Path:
+    """A file of a run's record, fetched the first time.
+
+    Raises:
+        UserError: it cannot be.
+    """
+    path = _folder() / run / name
+    if not path.exists():
+        try:
+            path.parent.mkdir(exist_ok=True)
+            client.download_artifacts(run, name, str(path.parent))
+        except Exception as error:
+            raise UserError(f"{name} of MLflow run {run} cannot be fetched ({line(error)})") from error
+    return path
+
+
+@cache
+def _folder() -> Path:
+    """Where fetched files lie until this process ends."""
+    folder = tempfile.TemporaryDirectory(prefix="sparsebench-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
