@@ -1,21 +1,16 @@
-"""What the page of a cell says: its seeds and their curves, its settings, where it ran, and how to run it again."""
+"""What a cell reached and cost, how its runs went, and where it stands among other cells."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 from markupsafe import Markup
-from pydantic import BaseModel
 
-from sparsebench import command
-from sparsebench.config import Recipe, Roles, RunConfig, Ticket, Updates, digits
-from sparsebench.records import Record
+from sparsebench.config import digits
 from sparsebench_board import labels
 from sparsebench_board.cells import Cell
-from sparsebench_board.entries import flattened
 from sparsebench_board.holm import LEVEL
 from sparsebench_board.intervals import Interval, Kind
 from sparsebench_board.pictures.curves import accuracies, losses
@@ -23,23 +18,10 @@ from sparsebench_board.rows import Row
 from sparsebench_board.site.charts import Curve, curves
 from sparsebench_board.site.views import Shown
 
-WIDTH = 92
-"""Characters in a line of a command."""
 MEANS: Mapping[Kind, str] = {
     "t": "mean with 95 % Student-t interval, seeds", "bca": "mean with 95 % BCa interval, seeds",
     "equal": "the same with seeds", "none": "without an interval, of seed",
 }  # fmt: skip
-GROUPS: Mapping[str, type[BaseModel]] = {"recipe": Recipe, "updates": Updates, "policy": Roles, "ticket": Ticket}
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A setting, its value, what it means, and whether it sets the cell apart from others shown with it."""
-
-    name: str
-    value: str
-    meaning: str
-    apart: bool
 
 
 @dataclass(frozen=True)
@@ -69,14 +51,6 @@ class Chart:
 
     title: str
     picture: Markup
-
-
-@dataclass(frozen=True)
-class Steps:
-    """The commands that train a run again, in their order, each in lines for a shell; None: there is no such command."""
-
-    seed: int
-    commands: tuple[tuple[str, ...], ...] | None
 
 
 # ---- what it reached and cost ---------------------------------------------------------------------------------
@@ -202,83 +176,3 @@ def _comparison(entry: Mapping[str, Any]) -> Comparison:
     p = entry["p_holm"]
     verdict = "not tested" if p is None else "told apart" if p < LEVEL else "not told apart"
     return Comparison(what, labels.gain(entry["difference"], interval), labels.chance(p) or "–", verdict)
-
-
-# ---- what it was ----------------------------------------------------------------------------------------------
-
-
-def settings(cell: Cell, row: Row) -> dict[str, list[Setting]]:
-    """All settings but the seed, by their group; those that are not set are left out."""
-    everything = cell.config.model_dump(mode="json", exclude={"seed"})
-    own = {name: value for name, value in everything.items() if name not in GROUPS}
-    groups: dict[str, tuple[type[BaseModel], Mapping[str, Any]]] = {"run": (RunConfig, own)}
-    groups |= {name: (model, everything[name] or {}) for name, model in GROUPS.items()}
-    chosen = cell.identity.get("policy") or everything["policy"]
-    groups["policy"] = (Roles, chosen)
-    found = {name: _settings(model, values, row) for name, (model, values) in groups.items()}
-    return {name: each for name, each in found.items() if each}
-
-
-def _settings(model: type[BaseModel], values: Mapping[str, Any], row: Row) -> list[Setting]:
-    fields = model.model_fields
-    return [
-        Setting(name, value, _meaning(fields[name].description) if name in fields else "", name in row.settings)
-        for name, value in flattened({name: value for name, value in values.items() if value != []}).items()
-    ]
-
-
-def _meaning(description: str | None) -> str:
-    """A setting's own words, but for the command that lists what is allowed."""
-    return (description or "").partition("; see `")[0]
-
-
-def environment(cell: Cell) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Each field, with its value and, where seeds differ, the seeds of each value."""
-    by_seed = {record.config.seed: flattened(record.environment) for record in cell.records}
-    names = dict.fromkeys(chain.from_iterable(by_seed.values()))
-    return [(name, _values({seed: each.get(name, "–") for seed, each in by_seed.items()})) for name in names]
-
-
-def _values(by_seed: Mapping[int, str]) -> list[tuple[str, str]]:
-    """Value and seeds; no seeds where all agree."""
-    seeds: dict[str, list[int]] = {}
-    for seed, value in by_seed.items():
-        seeds.setdefault(value, []).append(seed)
-    return [(value, f"seed {labels.spans(own)}" if len(seeds) > 1 else "") for value, own in seeds.items()]
-
-
-def made(row: Row, cell: Cell) -> str:
-    """With what it was made, on what, from which data."""
-    versions = ", ".join(f"{name} {version}" for name, version in row.versions.items())
-    dirty = "; + is a commit with changes that it does not hold" if "+)" in versions else ""
-    data = str(cell.identity.get("data"))[:12]
-    return f"Made with {versions}{dirty}; on {row.hardware}; from data whose fingerprint begins with {data}."
-
-
-# ---- how to run it again --------------------------------------------------------------------------------------
-
-
-def steps(record: Record, known: Mapping[str, Record]) -> Steps:
-    """Commands for a run and, first, for those that its ticket comes from, as far as they are known by their ids."""
-    found = [command.train(each.config, each.environment.get("device") or "cpu") for each in _ancestry(record, known)]
-    commands = tuple(tuple(wrapped(words)) for words in found if words is not None)
-    return Steps(record.config.seed, commands if len(commands) == len(found) else None)
-
-
-def _ancestry(record: Record, known: Mapping[str, Record]) -> list[Record]:
-    """A run after all that its ticket goes back to; ids in a circle, which no run has, are followed once."""
-    found = {record.id: record}
-    while record.config.ticket and (source := known.get(record.config.ticket.source)) and source.id not in found:
-        found[source.id] = record = source
-    return list(reversed(found.values()))
-
-
-def wrapped(words: Iterable[str], width: int = WIDTH) -> list[str]:
-    """A command over several lines, each but the last with a backslash at its end."""
-    lines: list[str] = []
-    for word in words:
-        if lines and len(lines[-1]) + len(word) + 3 <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word if not lines else f"  {word}")
-    return [f"{line} \\" for line in lines[:-1]] + lines[-1:]

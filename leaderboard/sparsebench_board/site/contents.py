@@ -15,7 +15,7 @@ from sparsebench_board.cells import Cell, cells
 from sparsebench_board.formats import formatted
 from sparsebench_board.pictures.kind import Kind
 from sparsebench_board.rows import Row, rows
-from sparsebench_board.site import boards, cell, hardware, names, views
+from sparsebench_board.site import again, boards, cell, facts, hardware, names, views
 from sparsebench_board.site.boards import Benchmark
 from sparsebench_board.site.charts import FEW
 from sparsebench_board.site.documents import methods, rules
@@ -24,8 +24,8 @@ from sparsebench_board.site.runs import run
 
 Content = str | Path
 PAGES = (
-    ("index.html", "Board"), ("hardware.html", "Hardware"), ("published.html", "Published"), ("methods.html", "Methods"),
-    ("rules.html", "Rules"),
+    ("index.html", "Board"), ("hardware.html", "Hardware"), ("published.html", "Published"),
+    ("methods.html", "Methods"), ("rules.html", "Rules"),
 )  # fmt: skip
 
 
@@ -98,19 +98,23 @@ def _cell(
     runs = [run(record, name, folder) for record in own.records]
     for file in (file for each in runs for file in each.files if file.copy):
         yield file.copy, file.path
-    elsewhere = [each.id for each in runs if any(not file.address for file in each.files)]
-    yield (
-        f"cells/{name}.html",
-        _page(
-            "cell", "", "../", row=row, title=cell.title(row), own=labels.pairs(row.settings), card=names.slug(row.method), benchmark=benchmark.title,
-            benchmark_page=f"{benchmark.name}.html", missing=labels.spans(row.missing), figures=cell.figures(row, own),
-            comparisons=compared, runs=runs, elsewhere=bool(elsewhere), charts=cell.charts(own),
-            key=row.seeds if 1 < len(row.seeds) <= FEW else (), made=cell.made(row, own),
-            steps=[cell.steps(record, known) for record in own.records], weights=own.config.weights,
-            layers=cell.layers(own), costs=cell.costs(own), settings=cell.settings(own, row),
-            environment=cell.environment(own),
-        ),
-    )  # fmt: skip
+    context = _about(row, own) | {
+        "benchmark": benchmark.title, "benchmark_page": f"{benchmark.name}.html", "runs": runs,
+        "elsewhere": any(not file.address for each in runs for file in each.files),
+        "comparisons": compared, "steps": [again.steps(record, known) for record in own.records],
+    }  # fmt: skip
+    yield f"cells/{name}.html", _page("cell", "", "../", **context)
+
+
+def _about(row: Row, own: Cell) -> dict[str, Any]:
+    """What a page says of a cell alone."""
+    return {
+        "row": row, "title": cell.title(row), "own": labels.pairs(row.settings), "card": names.slug(row.method),
+        "missing": labels.spans(row.missing), "figures": cell.figures(row, own), "charts": cell.charts(own),
+        "key": row.seeds if 1 < len(row.seeds) <= FEW else (), "layers": cell.layers(own), "costs": cell.costs(own),
+        "made": again.made(row, own), "weights": own.config.weights, "settings": facts.settings(own, row),
+        "environment": facts.environment(own),
+    }  # fmt: skip
 
 
 def _others(documents: Sequence[Path], found: Sequence[Row]) -> Iterator[tuple[str, Content]]:

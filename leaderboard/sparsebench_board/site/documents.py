@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from sparsebench import plugins, shipped
 from sparsebench_board.extra import needs_board
@@ -19,12 +20,9 @@ if TYPE_CHECKING:
 
 LOWER = {"h1": "h2", "h2": "h3", "h3": "h4"}
 NO_CARD = "It has no card here: the package that it comes from describes it."
-SOURCES = (
-    (re.compile(r"arXiv (\d{4}\.\d{5})"), "https://arxiv.org/abs/{}"),
-    (re.compile(r"github ([\w.-]+/[\w.-]+) @ \w+"), "https://github.com/{}"),
-    (re.compile(r"([\w.-]+/[\w.-]+) issue #8"), "https://github.com/{}/issues/8"),
-)
-"""How the sources of published figures are named, and where they are."""
+PAPER, REPOSITORY = r"arXiv (?P<paper>\d{4}\.\d{5})", r"github (?P<repository>[\w.-]+/[\w.-]+)(?= @)"
+NAMED = re.compile(rf"{PAPER}|{REPOSITORY}|(?P<of>[\w.-]+/[\w.-]+) issue #(?P<issue>\d+)")
+"""How the sources of published figures are named."""
 WEB = ("https://", "http://")
 REGION = '<div class="scroll" role="region" aria-label="Table" tabindex="0"><table>'
 """Whatever may be wider than a screen can be reached and moved with the keyboard."""
@@ -50,8 +48,21 @@ def _card(name: str) -> Markup:
     return html(text, lower=True) if text else Markup("<h2>{}</h2><p>{}</p>").format(plain(name), NO_CARD)
 
 
+def cited(source: str) -> Markup:
+    """A source, with a link where its name says where it is."""
+    return Markup(NAMED.sub(_link, str(escape(source))))  # noqa: S704 - escaped; names need no escaping
+
+
+def _link(name: re.Match[str]) -> str:
+    if name["paper"]:
+        address = f"https://arxiv.org/abs/{name['paper']}"
+    else:
+        address = "https://github.com/" + (name["repository"] or f"{name['of']}/issues/{name['issue']}")
+    return f'<a href="{address}">{name[0]}</a>'
+
+
 def html(text: str, lower: bool = False) -> Markup:
-    """Our Markdown as HTML, headings one level `lower`; links lead to the web, others, to files of the project, are text."""
+    """Our Markdown as HTML, headings one level `lower`; links to files of the project, which are not here, are text."""
     reader = _reader()
     tokens = [_kept(token, lower) for token in reader.parse(text)]
     page = reader.renderer.render(tokens, reader.options, {})

@@ -165,7 +165,7 @@ def _kernels(products: Sequence[Product]) -> Sheet:
     )
     dense = [f"{density:g}: {best}" for density in densities if (best := _best_dense(products, density))]
     notes = (
-        "speed-up over the best dense engine of the same precision [95 % interval] of paired ratios; below 1 it is slower",
+        "speed-up over the best dense engine of the same precision, [95 % interval] of paired ratios; below 1: slower",
         f"{NONE_SHOWN}: the interval holds 1, or there were too few pairs for one",
         *([f"best dense engine at each density: {', '.join(dense)}"] if dense else []),
     )

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from sparsebench_board.extra import needs_board
 from sparsebench_board.labels import plain
+from sparsebench_board.site.documents import cited
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -42,7 +43,7 @@ def environment() -> Environment:
         trim_blocks=True, lstrip_blocks=True, finalize=_shown,
     )  # fmt: skip
     style, script = (Markup((FOLDER / name).read_text(encoding="utf-8")) for name in ("site.css", "site.js"))  # noqa: S704 - ours
-    found.globals |= {"style": style, "script": script, "policy": policy(script)}
+    found.globals |= {"style": style, "script": script, "policy": policy(script), "cited": cited}
     return found
 
 

@@ -1,4 +1,4 @@
-"""The runs of a cell on its page, and the files of their records: small ones copied, so that a page can be sent whole."""
+"""The runs of a cell on its page, and the files of their records: small ones are copied, so that the site is whole."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from sparsebench.records import FILES, REWIND, Record
+from sparsebench.records import FILES, MOVEMENT, REWIND, Record
 from sparsebench_board import labels
 
 COPIED = 2**18
@@ -57,18 +57,27 @@ def _moment(text: str) -> str:
 
 
 def files(record: Record, page: str, site: Path) -> list[File]:
-    """Those that a record has."""
-    found: list[File] = []
-    for name in (*FILES, REWIND):
-        path = record.path / name
-        if not path.is_file():
-            continue
-        size = path.stat().st_size
-        copied = path.suffix in TEXTS and size <= COPIED
-        own = f"{page}/seed{record.config.seed}/{name}"
-        address = own if copied else _from(site / "cells", path, site)
-        found.append(File(path.stem, labels.amount(size, "B"), path, address, f"cells/{own}" if copied else ""))
-    return found
+    """Those that a record has; of one that would have to be fetched, texts alone.
+
+    Raises:
+        UserError: a text cannot be fetched.
+    """
+    if record.find:
+        return [_file(record, name, page, site) for name in FILES if _is_text(name)]
+    return [_file(record, name, page, site) for name in (*FILES, REWIND, MOVEMENT) if (record.path / name).is_file()]
+
+
+def _is_text(name: str) -> bool:
+    return Path(name).suffix in TEXTS
+
+
+def _file(record: Record, name: str, page: str, site: Path) -> File:
+    path = record.file(name)
+    size = path.stat().st_size
+    own = f"{page}/seed{record.config.seed}/{name}"
+    copied = _is_text(name) and size <= COPIED
+    address = own if copied else _from(site / "cells", path, site)
+    return File(path.stem, labels.amount(size, "B"), path, address, f"cells/{own}" if copied else "")
 
 
 def _from(folder: Path, path: Path, site: Path) -> str:

@@ -68,20 +68,20 @@ def shown(rows: Sequence[Row], baseline: str | None = None, budgets: Sequence[fl
         ),
         Shown(
             "budgets", "Within a budget",
-            "The best that a share of dense training FLOPs buys, whatever its sparsity and length, and what ties with it.",
+            "The best that a share of dense training FLOPs buys, whatever sparsity and length, and what ties with it.",
             budget.view(rows, budgets), tables.differences,
         ),
         Shown(
             "frameworks", "Between frameworks",
-            "The same cell in two backends. A seed means the same weights, batches and first masks in both: what differs "
-            "is arithmetic.",
+            "The same cell in two backends. A seed means the same weights, batches and first masks in both: what "
+            "differs is arithmetic.",
             frameworks.view(rows), tables.differences,
         ),
         *(
             Shown(
                 f"against-{slug(method)}", f"Against {plain(method)}",
-                f"What each row gains or loses, seed by seed, against the row of {plain(method)} that is like it in all "
-                "else.",
+                f"What each row gains or loses, seed by seed, against the row of {plain(method)} that is like it in "
+                "all else.",
                 against.view(rows, method), tables.differences,
             )
             for method in methods

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import filecmp
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from sparsebench.aside import alone
@@ -40,16 +41,22 @@ def write(
             or a package is missing.
     """
     _check(folder)
-    files = dict(contents(records, folder, baseline, budgets, hardware, kinds))
-    try:
+    with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with alone(folder):
-            for name, content in files.items():
-                _put(folder / name, content)
-            _sweep(folder, {folder / name for name in files})
+    files = dict(contents(records, folder, baseline, budgets, hardware, kinds))
+    with _writing(folder), alone(folder):
+        for name, content in files.items():
+            _put(folder / name, content)
+        _sweep(folder, {folder / name for name in files})
+    return folder / INDEX
+
+
+@contextmanager
+def _writing(folder: Path) -> Generator[None]:
+    try:
+        yield
     except OSError as error:
         raise UserError(f"--html {folder}: cannot be written ({error.strerror}): give another folder") from error
-    return folder / INDEX
 
 
 def _check(folder: Path) -> None:
