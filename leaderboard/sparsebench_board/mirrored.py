@@ -38,7 +38,7 @@ def read_all(uri: str) -> list[Record]:
     damaged: list[str] = []
     for client, run in _runs(uri):
         try:
-            record = _record(client, run)
+            record = record_of(client, run)
         except DAMAGED as error:
             damaged.append(_told(run, error))
         else:
@@ -63,7 +63,12 @@ def _runs(uri: str) -> Iterator[tuple[MlflowClient, Run]]:
         raise UserError(f"MLflow store {shown(uri)} cannot be read ({line(error)})") from error
 
 
-def _record(client: MlflowClient, run: Run) -> Record:
+def record_of(client: MlflowClient, run: Run) -> Record:
+    """The record that a run is the mirror of.
+
+    Raises:
+        KeyError, TypeError, ValueError, zlib.error: it is not what was mirrored.
+    """
     tags, id = run.data.tags, run.info.run_id
     return documents.record(documents.unpacked(tags), Path(f"MLflow run {id}"), partial(_fetched, client, id))
 

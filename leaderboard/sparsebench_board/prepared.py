@@ -63,8 +63,10 @@ WIDTHS: Mapping[str, int] = {
     _metric("steps_per_second"): 150,
 }  # fmt: skip
 TASK, IDENTITY = (tuple(map(_tag, part)) for part in (("model", "dataset"), ("method", "sparsity", "backend")))
-REACHED = tuple(map(_metric, ("accuracy_percent", "accuracy_ci95_percent", "seeds")))
+REACHED = tuple(map(_metric, ("accuracy_percent", "accuracy_ci95_percent")))
 COSTS = tuple(map(_metric, ("training_ratio", "inference_ratio", "bytes", "steps_per_second")))
+CELL = (*TASK, *REACHED, *COSTS, _metric("seeds"), *IDENTITY, _tag("distribution"))
+SEED = (_tag("seed"), _metric("accuracy_percent"), _metric("test_loss"), *COSTS)
 
 
 def _state(kind: str, columns: Sequence[str], **other: Any) -> dict[str, Any]:
@@ -103,18 +105,19 @@ PARALLEL: Chart = {
 GROUPS = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": LABEL}]}
 
 VIEWS = (
-    Prepared("sparsebench", "Leaderboard", _state("cell", [*TASK, *REACHED, *COSTS, *IDENTITY, _tag("distribution")])),
+    Prepared("sparsebench", "Leaderboard", _state("cell", CELL)),
     Prepared(
         "sparsebench-seeds", "Seeds by cell",
-        _state("run", [_tag("seed"), _metric("accuracy_percent"), _metric("test_loss"), *COSTS], groupBy=GROUPS,
-               columnWidths={**WIDTHS, NAME: 400}),
+        _state("run", SEED, groupBy=GROUPS, columnWidths={**WIDTHS, NAME: 400}),
     ),
     Prepared(
         "sparsebench-flops", "Accuracy against FLOPs",
-        _state("cell", IDENTITY, **_charts(_scatter("training_ratio"), _scatter("inference_ratio"))), "CHART",
+        _state("cell", CELL, **_charts(_scatter("training_ratio"), _scatter("inference_ratio"))), "CHART",
     ),
     Prepared(
         "sparsebench-parallel", "Parallel coordinates",
-        _state("cell", IDENTITY, **_charts(PARALLEL), runListHidden=True), "CHART",
+        _state("cell", CELL, **_charts(PARALLEL), runListHidden=True), "CHART",
     ),
 )  # fmt: skip
+BOARD = VIEWS[0]
+"""The one to open first."""

@@ -62,6 +62,11 @@ class Shelf:
             (run for run in self.runs[record] if is_finished(run) and run.data.tags.get(DIGEST) == digest), None
         )
 
+    def finished(self) -> Iterator[Run]:
+        """The run of every record that is mirrored whole."""
+        for record in sorted(record for runs in self.children.values() for record in runs):
+            yield self.runs[record][0]
+
     def keep(self, run: Run, parent: str) -> None:
         """Make a run the only one of its record, under this parent."""
         if run.data.tags.get(PARENT) != parent:

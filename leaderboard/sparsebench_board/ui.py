@@ -18,9 +18,11 @@ from typing import IO
 from urllib.parse import quote
 
 from sparsebench.errors import UserError
-from sparsebench_board.tracking import EXPERIMENT, is_local, load, shown
+from sparsebench_board.prepared import BOARD
+from sparsebench_board.tracking import EXPERIMENT, connect, is_local, load, shown
 
 READY_WITHIN = 120.0
+EXPERIMENTS = "/#/experiments"
 ENVIRONMENT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
 """The job runner costs half a minute and half a gigabyte, for generative models only."""
 
@@ -32,7 +34,7 @@ def serve(uri: str, artifacts: Path, host: str = "127.0.0.1", port: int = 5000) 
         UserError: the port is taken, MLflow is not installed, or its server does not start.
     """
     if uri.startswith(("http://", "https://")):
-        _say(f"MLflow's runs: {shown(uri).rstrip('/')}/#/experiments")
+        _say(f"MLflow's runs: {shown(uri).rstrip('/')}{_there(uri)}")
         return
     load()
     _check_free(host, port)
@@ -95,11 +97,18 @@ def _ended(log: IO[str]) -> str:
 
 
 def _page(host: str, port: int) -> str:
-    """Where our runs are: without `workflowType` MLflow opens on an empty page for generative models."""
+    """Where our runs are: without a view, MLflow opens on an empty page for generative models."""
     answer = _get(host, port, f"/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(EXPERIMENT)}")
-    if answer is None:
-        return "/#/experiments"
-    return f"/#/experiments/{json.loads(answer)['experiment']['experiment_id']}/runs?workflowType=machine_learning"
+    return BOARD.address(json.loads(answer)["experiment"]["experiment_id"]) if answer else EXPERIMENTS
+
+
+def _there(uri: str) -> str:
+    """The same on a server that runs elsewhere, which may want a password that MLflow's client knows."""
+    try:
+        found = connect(uri).get_experiment_by_name(EXPERIMENT)
+    except Exception:  # the link leads to what there is, if anything
+        return EXPERIMENTS
+    return BOARD.address(found.experiment_id) if found else EXPERIMENTS
 
 
 def _get(host: str, port: int, path: str) -> bytes | None:
