@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from sparsebench.errors import UserError
 from sparsebench_board.prepared import BOARD
-from sparsebench_board.tracking import EXPERIMENT, connect, is_local, load, shown
+from sparsebench_board.tracking import EXPERIMENT, connect, is_server, load, shown
 
 READY_WITHIN = 120.0
 EXPERIMENTS = "/#/experiments"
@@ -33,12 +33,12 @@ def serve(uri: str, artifacts: Path, host: str = "127.0.0.1", port: int = 5000) 
     Raises:
         UserError: the port is taken, MLflow is not installed, or its server does not start.
     """
-    if uri.startswith(("http://", "https://")):
+    if is_server(uri):
         _say(f"MLflow's runs: {shown(uri).rstrip('/')}{_there(uri)}")
         return
     load()
     _check_free(host, port)
-    with tempfile.TemporaryFile("w+") as log, _server(_command(uri, artifacts, host, port), log) as server:
+    with tempfile.TemporaryFile("w+") as log, _server(_command(artifacts, host, port), uri, log) as server:
         _await(server, host, port, log)
         _say(f"MLflow's runs: http://{host}:{port}{_page(host, port)}")
         _say("Ctrl-C ends it")
@@ -46,11 +46,9 @@ def serve(uri: str, artifacts: Path, host: str = "127.0.0.1", port: int = 5000) 
         raise UserError(_ended(log))
 
 
-def _command(uri: str, artifacts: Path, host: str, port: int) -> list[str]:
-    stores = ["--backend-store-uri", uri, "--no-serve-artifacts"]
-    root = ["--default-artifact-root", artifacts.absolute().as_uri()] if is_local(uri) else []
-    place = ["--host", host, "--port", str(port), "--workers", "1"]
-    return [sys.executable, "-m", "mlflow", "server", *stores, *root, *place]
+def _command(artifacts: Path, host: str, port: int) -> list[str]:
+    files = ["--no-serve-artifacts", "--default-artifact-root", artifacts.absolute().as_uri()]
+    return [sys.executable, "-m", "mlflow", "server", *files, "--host", host, "--port", str(port), "--workers", "1"]
 
 
 def _check_free(host: str, port: int) -> None:
@@ -62,9 +60,13 @@ def _check_free(host: str, port: int) -> None:
 
 
 @contextmanager
-def _server(command: list[str], log: IO[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """The process and its own, for as long as we are here, whatever ends us; Ctrl-C is no error."""
-    server = subprocess.Popen(command, env=os.environ | ENVIRONMENT, stdout=log, stderr=log, start_new_session=True)
+def _server(command: list[str], uri: str, log: IO[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """The process and its own, for as long as we are here, whatever ends us; Ctrl-C is no error.
+
+    Where its store is, which may hold a password, is told where no other user of this machine can read it.
+    """
+    settings = os.environ | ENVIRONMENT | {"MLFLOW_BACKEND_STORE_URI": uri}
+    server = subprocess.Popen(command, env=settings, stdout=log, stderr=log, start_new_session=True)
     try:
         yield server
     except KeyboardInterrupt:
