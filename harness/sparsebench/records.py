@@ -10,6 +10,7 @@ all. Nothing in it is ever executed: JSON, JSON lines and safetensors.
     result.json          accuracy, FLOPs, bytes, speed
     weights.safetensors  final parameters and running statistics, canonical layout
     masks.safetensors    final masks, bit-packed in canonical flat order (uint8), shapes in the metadata
+    movement.safetensors how masks moved (sparsebench.movement), where they did; older records have none
     rewind.safetensors   the same at the step that tickets rewind to, where the run was asked to keep them
 """
 
@@ -32,10 +33,11 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from sparsebench import mistakes, tensors
+from sparsebench import mistakes, movement, tensors
 from sparsebench.aside import aside
 from sparsebench.config import RunConfig
 from sparsebench.errors import UserError
+from sparsebench.movement import Movement
 
 Json = dict[str, Any]
 SCHEMA = 1
@@ -43,7 +45,7 @@ DOCUMENTS = ("config", "environment", "layers", "result")
 BRIEF = ("config", "environment", "result")
 """The documents that a record is made of; all else is read on demand."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-REWIND = "rewind.safetensors"
+REWIND, MOVEMENT = "rewind.safetensors", "movement.safetensors"
 FILES = (*(f"{name}.json" for name in DOCUMENTS), "events.jsonl", "weights.safetensors", "masks.safetensors")
 
 
@@ -106,6 +108,13 @@ class Record:
         with _reading(self.path):
             packed, metadata = tensors.read(self.file("masks.safetensors"))
             return {name: _unpacked(packed[name], shape) for name, shape in json.loads(metadata["shapes"]).items()}
+
+    def movement(self) -> Movement | None:
+        """How the masks moved; None for masks that never did, and for older records."""
+        if not (self.path / MOVEMENT).is_file():
+            return None
+        with _reading(self.path):
+            return movement.from_file(*tensors.read(self.path / MOVEMENT))
 
 
 # ---- reading --------------------------------------------------------------------------------------------------
@@ -222,6 +231,7 @@ def write(
     weights: Mapping[str, NDArray[Any]],
     masks: Mapping[str, NDArray[np.bool_]],
     rewind: Mapping[str, NDArray[Any]] | None = None,
+    moved: Movement | None = None,
 ) -> Path:
     """Write a record aside, flush it to disk, rename it into place; a record already there is left alone.
 
@@ -238,6 +248,8 @@ def write(
         tensors.write(folder / "masks.safetensors", packed(masks), {"shapes": shapes})
         if rewind is not None:
             tensors.write(folder / REWIND, rewind, {})
+        if moved is not None:
+            tensors.write(folder / MOVEMENT, moved.arrays(), moved.metadata())
     return root / id
 
 
@@ -248,7 +260,8 @@ def copy(record: Record, root: Path) -> None:
         UserError: it cannot be written.
     """
     with _new(root, record.id) as folder:
-        for name in (*FILES, *([REWIND] if record.config.rewind else [])):
+        moved = (record.path / MOVEMENT).is_file()
+        for name in (*FILES, *([REWIND] if record.config.rewind else []), *([MOVEMENT] if moved else [])):
             shutil.copyfile(record.path / name, folder / name)
 
 

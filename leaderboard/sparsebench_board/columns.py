@@ -41,7 +41,7 @@ SETTINGS = Column[Row]("settings", lambda row: labels.pairs(row.settings), least
 
 def columns(rows: Sequence[Row]) -> tuple[Column[Row], ...]:
     """The usual ones; distribution, length and settings only where they tell rows apart."""
-    return (*identity(rows), BACKEND, ACCURACY, *_comparison(rows), *COSTS, SEEDS, *settings(rows))
+    return (*identity(rows), BACKEND, ACCURACY, *comparison(rows), *COSTS, SEEDS, *settings(rows))
 
 
 def identity(rows: Sequence[Row]) -> tuple[Column[Row], ...]:
@@ -51,7 +51,7 @@ def identity(rows: Sequence[Row]) -> tuple[Column[Row], ...]:
     return (METHOD, SPARSITY, *distribution, *length)
 
 
-def _comparison(rows: Sequence[Row]) -> tuple[Column[Row], ...]:
+def comparison(rows: Sequence[Row]) -> tuple[Column[Row], ...]:
     """Nothing, unless rows are compared with a baseline."""
     methods = baselines(rows)
     if not methods:
@@ -66,6 +66,20 @@ def _comparison(rows: Sequence[Row]) -> tuple[Column[Row], ...]:
 def settings(rows: Sequence[Row]) -> tuple[Column[Row], ...]:
     """Those that set rows apart, where any do."""
     return (SETTINGS,) if any(row.settings for row in rows) else ()
+
+
+def comparison_notes(rows: Sequence[Row]) -> tuple[str, ...]:
+    """How to read those; nothing where there are none."""
+    methods = ", ".join(baselines(rows))
+    return (
+        (
+            f"against {methods}: mean difference over the same seeds, with its interval",
+            f"p: {legends.TEST}, {legends.HOLM} over the rows of the same sparsity",
+            legends.DETECTABLE,
+        )
+        if methods
+        else ()
+    )
 
 
 def baselines(rows: Sequence[Row]) -> list[str]:
@@ -125,19 +139,10 @@ def _count(number: int, what: str) -> str:
 
 def notes(rows: Sequence[Row]) -> tuple[str, ...]:
     """How to read the columns."""
-    methods = ", ".join(baselines(rows))
     lines = [
         *sharing(rows),
         *legends.accuracy([row.interval for row in rows]),
-        *(
-            [
-                f"against {methods}: mean difference over the same seeds, with its interval",
-                f"p: {legends.TEST}, {legends.HOLM} over the rows of the same sparsity",
-                legends.DETECTABLE,
-            ]
-            if methods
-            else []
-        ),
+        *comparison_notes(rows),
         f"FLOPs: relative to dense{_absolute(rows)}",
         "steps/s: at the pace of a run's fastest tenth, updates in, compilation and evaluation out; median over seeds",
         *(["rows that lack seeds come last and rank with nothing"] if any(row.missing for row in rows) else []),

@@ -38,7 +38,8 @@ HELP = {
 
         One row for each cell (method, sparsity, backend) over all its seeds; other views say which rows are tied, which
         are on a Pareto front, what a training budget buys, and how the frameworks differ.
-        For example: `sparsebench leaderboard --view budget --budget 0.5,1`""",
+        For example: `sparsebench leaderboard --view budget --budget 0.5,1`; or as pages, with pictures:
+        `sparsebench leaderboard --html site/`""",
     "compare": """Show where two runs first differ: settings, versions, metrics, masks, weights.
 
         Each is an id, or the folder of a record. Exit code 0: equal, 1: different.

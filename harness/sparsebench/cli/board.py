@@ -14,6 +14,7 @@ from sparsebench.cli.options import check_readable, with_records
 from sparsebench.cli.output import say, warn
 from sparsebench.cli.work import recorded
 from sparsebench.errors import UserError
+from sparsebench.hardware import documents
 
 Format = Literal["table", "md", "csv", "json"]
 View = Literal["table", "tied", "pareto", "budget", "frameworks"]
@@ -75,6 +76,24 @@ def view(found: Sequence[store.Record], name: View, format: Format, budget: str)
     views = {"tied": tied.view, "pareto": pareto.view, "frameworks": frameworks.view}
     views["budget"] = partial(bought.view, budgets=budgets.parsed(budget))
     return formats.formatted(views[name](rows.rows(found)), format).rstrip("\n")
+
+
+def site(found: Sequence[store.Record], folder: Path, records: Path, against: str | None, budget: str) -> str:
+    """Write the static site of these records, and of the hardware documents in `records`; a line that says where it is.
+
+    Raises:
+        UserError: what it needs is not installed, it cannot be written, no record is of that method, or the budgets
+            make no sense.
+    """
+    from sparsebench_board import budgets
+    from sparsebench_board.extra import needs_board
+
+    with needs_board("jinja2"):
+        from sparsebench_board import site as pages
+
+    shares, measured = budgets.parsed(budget), documents.paths(records)
+    page = pages.write(found, folder, baseline=against, budgets=shares, hardware=measured)
+    return f"page of {len(found)} runs: {page}"
 
 
 def mirror(found: Sequence[store.Record], records: Path) -> None:

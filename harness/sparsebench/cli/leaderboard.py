@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -28,15 +29,19 @@ def leaderboard(
     references: Annotated[bool, Parameter(help="adds published rows, apart", negative="")] = False,
     budget: Annotated[str | None, Parameter(help=f"shares of dense training FLOPs for that view [{BUDGETS}]")] = None,
     format: Annotated[board.Format, Parameter(help="how to print it")] = "table",
+    html: Annotated[Path | None, Parameter(help="write it as a static site to this folder instead, every view")] = None,
 ) -> None:
     """Print the board: one row for each method, sparsity and backend, over all its seeds."""
-    _check(view, against, references, budget)
+    _check(html, view, against, references, budget, format)
     check_data(data)
     ids = None
     if suite is not None:
         entries = prepare_all(suites.runs(suites.load(suite)), data, records)
         ids = [entry.id for entry in entries if entry.listed]
     found = board.found(records, from_mlflow, ids)
+    if html is not None:
+        say(board.site(found, html, records, against, budget or BUDGETS))
+        return
     say(
         board.table(found, format, against, references)
         if view == "table"
@@ -44,8 +49,21 @@ def leaderboard(
     )
 
 
-def _check(view: board.View, against: str | None, references: bool, budget: str | None) -> None:
-    """Refuse options that another view has no use for."""
+def _check(
+    html: Path | None, view: board.View, against: str | None, references: bool, budget: str | None, format: board.Format
+) -> None:
+    """Refuse options that another view, or the site, has no use for."""
+    if html is not None:
+        for given, option in (
+            (view != "table", "--view"),
+            (references, "--references"),
+            (format != "table", "--format"),
+        ):
+            if given:
+                raise UserError(
+                    f"{option} is not for --html, which writes every view and format: leave one of the two out"
+                )
+        return
     for given, option, wanted in (
         (against is not None, "--against", "table"), (references, "--references", "table"),
         (budget is not None, "--budget", "budget"),

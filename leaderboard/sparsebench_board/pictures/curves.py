@@ -74,7 +74,7 @@ def figure(records: Sequence[Record]) -> Figure:
     below.set_ylabel("test accuracy, %")
     below.set_xlabel("iterations")
     above.legend()
-    style.told(drawn, seeds.notes([cell.seeds for cell in found]))
+    style.finish(drawn, (), seeds.notes([cell.seeds for cell in found]))
     return drawn
 
 

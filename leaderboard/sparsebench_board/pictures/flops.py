@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,14 +16,23 @@ from sparsebench.records import Record
 from sparsebench_board import labels
 from sparsebench_board.columns import benchmarks, title
 from sparsebench_board.fronts import front
-from sparsebench_board.pictures import style
+from sparsebench_board.pictures import accuracy, style
 from sparsebench_board.pictures.kind import Kind
-from sparsebench_board.pictures.naming import called
+from sparsebench_board.pictures.style import Look
 from sparsebench_board.rows import Row, rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+LARGE, SMALL = 8.5, 4.5
+"""Markers of the densest and of the sparsest rows, in points."""
+FRONT: Mapping[str, Any] = {"color": style.GREY, "linewidth": 3.5, "alpha": 0.4, "solid_joinstyle": "miter"}
+FEW = 4
+"""Sparsities in the legend."""
+NOTE = (
+    "rows of equal cost: side by side; all settings of a method have its mark; the front is named where there is room"
+)
 
 
 @dataclass(frozen=True)
@@ -35,9 +45,7 @@ class Account:
 
 
 TRAINED = Account("training FLOPs of a run", lambda row: row.training_flops, lambda row: row.dense_training_flops)
-INFERRED = Account(
-    "inference FLOPs of a sample", lambda row: row.inference_flops, lambda row: row.dense_inference_flops
-)
+INFERRED = Account("inference FLOPs", lambda row: row.inference_flops, lambda row: row.dense_inference_flops)
 
 
 @dataclass(frozen=True)
@@ -49,19 +57,18 @@ class Point:
     front: bool
 
 
-def points(group: Sequence[Row], account: Account) -> tuple[list[Point], float]:
-    """Rows of a benchmark whose FLOPs are known, and the unit: dense FLOPs, or 1 where those are not one number.
+def points(group: Sequence[Row], account: Account) -> tuple[list[Point], float | None]:
+    """Rows of a benchmark whose FLOPs are known, and the unit: dense FLOPs, or None where those are not one number.
 
     The front is that of `fronts.front`, among rows that lack no seed.
     """
-    known = [row for row in group if account.flops(row) is not None]
-    dense = {account.dense(row) for row in known}
-    unit = (dense.pop() or 1.0) if len(dense) == 1 else 1.0
-    ranked = [row for row in known if not row.missing]
-    costs = np.array([account.flops(row) for row in ranked], dtype=float)
-    on = front(np.array([row.accuracy for row in ranked]), costs).tolist() if ranked else []
-    best = {id(row) for row, is_on in zip(ranked, on, strict=True) if is_on}
-    return [Point(row, (account.flops(row) or 0) / unit, id(row) in best) for row in known], unit
+    known = [(row, flops) for row in group if (flops := account.flops(row)) is not None]
+    dense = {account.dense(row) for row, _ in known}
+    unit = dense.pop() if len(dense) == 1 else None
+    ranked = [(row, flops) for row, flops in known if not row.missing]
+    on = front(np.array([row.accuracy for row, _ in ranked]), np.array([flops for _, flops in ranked], dtype=float))
+    best = {row.cell for (row, _), is_on in zip(ranked, on.tolist(), strict=True) if is_on}
+    return [Point(row, flops / (unit or 1), row.cell in best) for row, flops in known], unit
 
 
 def figure(account: Account, records: Sequence[Record]) -> Figure:
@@ -73,69 +80,80 @@ def figure(account: Account, records: Sequence[Record]) -> Figure:
     groups = [(group, *points(group, account)) for group in benchmarks(rows(records))]
     drawn = [(group, found, unit) for group, found, unit in groups if found]
     if not drawn:
-        raise UserError("no record has FLOPs that are known: nothing to draw accuracy against")
-    picture, axes = style.panels(len(drawn), 4.0)
+        raise UserError("no record has FLOPs that are known: there is nothing to draw accuracy against")
+    picture, axes = style.panels(len(drawn), 4.2)
+    every = [point.row for _, found, _ in drawn for point in found]
+    looks = style.looks({name: (name, frozenset({0})) for name in sorted({row.method for row in every})})
+    sizes = _sizes(every)
     for panel, (group, found, unit) in zip(axes, drawn, strict=True):
-        _panel(panel, found)
         panel.set_title(title(group))
-        whole = f", relative to dense ({labels.amount(unit, 'FLOP')})" if unit != 1 else ""
-        panel.set_xlabel(account.what + whole)
-        _scale(panel, relative=unit != 1)
+        _scale(panel, found, account.what, unit)
+        _panel(panel, found, looks, sizes)
+    style.finish(picture, _entries(every, looks, sizes), (accuracy.LEGEND, NOTE))
     return picture
 
 
-def _panel(axes: Axes, found: Sequence[Point]) -> None:
-    methods = style.looks(point.row.method for point in found)
+def _sizes(shown: Sequence[Row]) -> dict[float, float]:
+    """Sparsity -> size of its marker: the sparser, the smaller, by the logarithm of the density."""
+    densities = {row.sparsity: math.log(1 - row.sparsity) for row in shown}
+    least = min(densities.values()) or -1.0
+    return {sparsity: LARGE + (SMALL - LARGE) * densities[sparsity] / least for sparsity in sorted(densities)}
+
+
+def _some(sizes: Mapping[float, float]) -> list[float]:
+    """The first, the last and a few between them, of those in two decimals where there are any."""
+    sparsities = [each for each in sizes if round(each, 2) == each] or list(sizes)
+    places = {round(k * (len(sparsities) - 1) / (FEW - 1)) for k in range(FEW)}
+    return [sparsities[place] for place in sorted(places)]
+
+
+def _panel(axes: Axes, found: Sequence[Point], looks: Mapping[str, Look], sizes: Mapping[float, float]) -> None:
+    accuracy.scale(axes, [point.row for point in found])
     on = sorted((point for point in found if point.front), key=lambda point: point.x)
-    axes.step(
-        [point.x for point in on], [100 * point.row.accuracy for point in on], where="post",
-        color=style.GREY, linewidth=3, alpha=0.4, label="Pareto front", solid_joinstyle="miter",
-    )  # fmt: skip
-    for point in found:
-        _dot(axes, point, methods[point.row.method])
-    for point in on:
-        name = f"{called(point.row, [each.row for each in found])} {digits(point.row.sparsity)}"
-        axes.annotate(
-            name, (point.x, 100 * point.row.accuracy), (-4, 4), textcoords="offset points", ha="right", fontsize=7.5
+    axes.step([point.x for point in on], [100 * point.row.accuracy for point in on], where="post", **FRONT)
+    marks = [accuracy.Mark(point.x, point.row, looks[point.row.method], sizes[point.row.sparsity]) for point in found]
+    accuracy.draw(axes, accuracy.side_by_side(marks))
+    names = _names(on)
+    free = style.free([axes.transData.transform(at) for at in names.values()], [len(name) for name in names])
+    for (name, at), is_free in zip(names.items(), free, strict=True):
+        if is_free:
+            axes.annotate(name, at, (-7, 5), textcoords="offset points", ha="right", fontsize=style.LABEL)
+
+
+def _names(front: Sequence[Point]) -> dict[str, tuple[float, float]]:
+    """What is on the front -> where the best of that name is; both backends of one have one name."""
+    lengths = {point.row.multiplier for point in front} != {1.0}
+    return {
+        labels.plain(" ".join(
+            [point.row.method, digits(point.row.sparsity)] + ([f"{digits(point.row.multiplier)}×"] if lengths else [])
+        )): (point.x, 100 * point.row.accuracy)
+        for point in front
+    }  # fmt: skip
+
+
+def _entries(shown: Sequence[Row], looks: Mapping[str, Look], sizes: Mapping[float, float]) -> list[Any]:
+    shapes = [
+        style.handle(
+            f"sparsity {digits(sparsity)}", color=style.QUIET, marker="o", linestyle="", markersize=sizes[sparsity]
         )
-    axes.set_ylabel("test accuracy, %")
-    _legend(axes, found)
+        for sparsity in _some(sizes)
+    ]
+    backends = style.backends(row.backend for row in shown)
+    return [style.handle("Pareto front", **FRONT), *style.methods(looks), *backends, *shapes]
 
 
-def _dot(axes: Axes, point: Point, look: style.Look) -> None:
-    row = point.row
-    colour = "#b0b0b0" if row.missing else look.colour
-    ends = None
-    if row.accuracy_low is not None and row.accuracy_high is not None:
-        ends = [[100 * (row.accuracy - row.accuracy_low)], [100 * (row.accuracy_high - row.accuracy)]]
-    axes.errorbar(
-        [point.x], [100 * row.accuracy], ends, color=colour, marker=look.marker, markersize=6, linestyle="",
-        markerfacecolor=colour if style.filled(row.backend) else "white", elinewidth=0.8, capsize=2,
-    )  # fmt: skip
-
-
-def _legend(axes: Axes, found: Sequence[Point]) -> None:
-    looks = style.looks(point.row.method for point in found)
-    backends = sorted({point.row.backend for point in found})
-    handles: list[Any] = [axes.plot([], [], color=style.GREY, linewidth=3, alpha=0.4, label="Pareto front")[0]]
-    for name, look in looks.items():
-        handles += axes.plot([], [], color=look.colour, marker=look.marker, linestyle="", label=labels.plain(name))
-    for backend in backends:
-        fill = style.BLACK if style.filled(backend) else "white"
-        handles += axes.plot(
-            [], [], color=style.BLACK, marker="o", markerfacecolor=fill, linestyle="", label=labels.plain(backend)
-        )
-    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=8)
-
-
-def _scale(axes: Axes, relative: bool) -> None:
+def _scale(axes: Axes, found: Sequence[Point], what: str, unit: float | None) -> None:
+    """Logarithmic: shares of dense, or absolute where there is no one dense."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+    low, high = min(point.x for point in found), max(point.x for point in found)
+    span = max(high / low, 2.0)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.set_xlim(low / span**0.18, high * span**0.05)  # names of the front stand to the left of their marks
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if span < 100 else (1, 3)))
     axes.xaxis.set_minor_locator(NullLocator())
-    text = (lambda x, _: f"{x:g}×") if relative else (lambda x, _: labels.amount(x, "FLOP"))
-    axes.xaxis.set_major_formatter(FuncFormatter(text))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}×" if unit else labels.amount(x, "").strip()))
+    axes.set_xlabel(f"{what}, relative to dense ({labels.amount(unit, 'FLOP')})" if unit else what)
 
 
 TRAINING = Kind(

@@ -1,11 +1,14 @@
-"""How pictures look: a colour, a marker and a dash for each method and backend, never a colour alone."""
+"""How pictures look: a colour with a marker for each method, fill and dash for each backend, never a colour alone."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import cycle
+from textwrap import wrap
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +22,23 @@ if TYPE_CHECKING:
 WIDTH = 7.5
 """Inches, of every picture: a column of a page."""
 SETTINGS: Any = {
-    "svg.hashsalt": "sparsebench", "svg.fonttype": "none", "font.size": 9.0, "axes.titlesize": 10.0,
-    "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"], "legend.frameon": False,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
+    "svg.hashsalt": "sparsebench", "svg.fonttype": "none", "font.size": 9.0, "axes.titlesize": 9.5,
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"], "legend.frameon": False, "legend.fontsize": 8.0,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "axes.titlelocation": "left",
 }  # fmt: skip
 BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY = (
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#767676",
 )  # fmt: skip
 """Colours of Okabe and Ito (2008), which colour-blind people tell apart, and a grey that is readable on white."""
+QUIET = "#404040"
+LABEL = 7.5
+"""Size of a label within a panel, in points."""
+BESIDE = 22
+"""Entries of a legend, and letters of each, that there is room for beside panels."""
+LETTERS = 118
+"""Of a line of notes, at most."""
+LINE, NOTE = 0.165, 0.15
+"""Inches of a line of a legend, and of one of notes."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +49,7 @@ class Look:
     marker: str
 
 
-KNOWN = MappingProxyType(
+KNOWN: Mapping[str, Look] = MappingProxyType(
     {
         "dense": Look(BLACK, "s"), "small-dense": Look(GREY, "s"), "small-dense-bits": Look(GREY, "D"),
         "static": Look(GREY, "X"), "set": Look(RED, "v"), "rigl": Look(BLUE, "o"),
@@ -48,17 +60,28 @@ KNOWN = MappingProxyType(
     }
 )  # fmt: skip
 """The same in every picture."""
-SPARE = tuple(Look(colour, marker) for marker in "oDvP^X" for colour in (BLACK, RED, GREEN, BLUE, PURPLE, ORANGE))
-"""For methods of others, in the order of their names."""
-DASHES = MappingProxyType({"torch": "-", "jax": (0, (4, 2))})
-OTHER_DASH = (0, (1, 1.5))
+SPARE = tuple(
+    look
+    for marker in "oDvP^Xsd"
+    for colour in (BLACK, RED, GREEN, BLUE, PURPLE, ORANGE)
+    if (look := Look(colour, marker)) not in KNOWN.values()
+)
+"""For methods of others and for further settings of the known, in the order of their names."""
+DASHES: Mapping[str, Any] = MappingProxyType({"torch": "-", "jax": (0, (4, 2))})
+OTHER_DASH: Any = (0, (1, 1.5))
 
 
-def looks(methods: Iterable[str]) -> dict[str, Look]:
-    """The look of each of some methods."""
-    names = sorted(set(methods))
-    spare = (look for _ in iter(int, 1) for look in SPARE if look not in KNOWN.values())
-    return {name: KNOWN[name] if name in KNOWN else next(spare) for name in names}
+def looks(names: Mapping[str, tuple[str, frozenset[int]]]) -> dict[str, Look]:
+    """The look of each name, given the method that it is of and the panels where it occurs.
+
+    In a panel the first name of a method looks as the method does everywhere, further ones as nothing else does.
+    """
+    spare, taken, found = cycle(SPARE), defaultdict[str, set[int]](set), dict[str, Look]()
+    for name, (method, panels) in names.items():
+        own = method in KNOWN and taken[method].isdisjoint(panels)
+        found[name] = KNOWN[method] if own else next(spare)
+        taken[method] |= panels if own else set()
+    return found
 
 
 def dash(backend: str) -> Any:
@@ -66,9 +89,9 @@ def dash(backend: str) -> Any:
     return DASHES.get(backend, OTHER_DASH)
 
 
-def filled(backend: str) -> bool:
-    """Whether a backend's markers are filled: all are but those of jax."""
-    return backend != "jax"
+def face(look: Look, backend: str) -> str:
+    """What fills a backend's markers: jax's are hollow."""
+    return "white" if backend == "jax" else look.colour
 
 
 @contextmanager
@@ -86,6 +109,9 @@ def applied() -> Iterator[None]:
         yield
 
 
+# ---- panels, legends, notes -----------------------------------------------------------------------------------
+
+
 def panels(count: int, height: float, columns: int = 1, **shared: Any) -> tuple[Figure, list[Axes]]:
     """A figure with as many panels, each `height` inches high, row by row; places that are left over stay empty."""
     from matplotlib.figure import Figure
@@ -96,18 +122,70 @@ def panels(count: int, height: float, columns: int = 1, **shared: Any) -> tuple[
     found = figure.subplots(lines, columns, squeeze=False, **shared).ravel().tolist()
     for axes in found:
         axes.grid(color="#e0e0e0", linewidth=0.6)
-        axes.tick_params(colors="#404040")
+        axes.tick_params(labelcolor=QUIET, color="#a0a0a0")
     for axes in found[count:]:
         axes.remove()
     return figure, found[:count]
 
 
-def told(figure: Figure, lines: Sequence[str]) -> None:
-    """Notes below a picture."""
-    if lines:
-        figure.supxlabel(plain_lines(lines), fontsize=7.5, color="#404040", x=0.01, ha="left")
+def finish(figure: Figure, handles: Sequence[Any], notes: Sequence[str]) -> None:
+    """The legend to the right of all panels, or below them where it is large; then notes, in plain characters.
+
+    What stands below makes the picture higher, so that panels stay as they are.
+    """
+    notes = [line for note in notes for line in wrap(plain(note), LETTERS)]
+    longest = max((len(handle.get_label()) for handle in handles), default=0)
+    beside = len(handles) <= BESIDE and longest <= BESIDE
+    columns = max(1, min(4, int(WIDTH * 72 / (40 + 4.8 * longest))))
+    legend = 0.0 if beside else LINE * math.ceil(len(handles) / columns) + 0.1
+    noted = NOTE * len(notes) + 0.08
+    height = figure.get_figheight() + legend + noted
+    figure.set_figheight(height)
+    engine: Any = figure.get_layout_engine()
+    engine.set(rect=(0, (legend + noted) / height, 1, 1 - (legend + noted) / height))
+    if handles and beside:
+        figure.legend(handles=handles, loc="outside right upper", borderaxespad=0.2)
+    elif handles:
+        at = (0, noted / height)
+        figure.legend(handles=handles, loc="lower left", bbox_to_anchor=at, ncols=columns, borderaxespad=0.2)
+    figure.text(0.01, noted / height, "\n".join(notes), fontsize=7.5, color=QUIET, va="top", linespacing=1.4)
 
 
-def plain_lines(lines: Sequence[str]) -> str:
-    """Lines of printable characters."""
-    return "\n".join(map(plain, lines))
+def handle(label: str, **look: Any) -> Any:
+    """An entry of a legend."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], label=plain(label), **look)
+
+
+def methods(found: Mapping[str, Look], line: str = "") -> list[Any]:
+    """Entries of a legend for methods."""
+    return [
+        handle(name, color=look.colour, marker=look.marker, linestyle=line, markersize=6)
+        for name, look in found.items()
+    ]
+
+
+def backends(names: Iterable[str], lines: bool = False) -> list[Any]:
+    """Entries of a legend for backends, of markers and, where there are `lines`, of dashes."""
+    black = Look(BLACK, "o")
+    return [
+        handle(name, color=BLACK, marker="o", markerfacecolor=face(black, name), markersize=6,
+               linestyle=dash(name) if lines else "")
+        for name in sorted(set(names))
+    ]  # fmt: skip
+
+
+def free(places: Sequence[tuple[float, float]], letters: Sequence[int]) -> list[bool]:
+    """Which of some labels have room, going from the first to the last: those that overlap none placed before.
+
+    `places`, in pixels, are where labels of so many letters end, as `annotate` with ha="right" puts them.
+    """
+    pixels = 100 / 72  # of a point, in a figure that is yet to be written
+    boxes: list[tuple[float, float, float, float]] = []
+    found: list[bool] = []
+    for (x, y), count in zip(places, letters, strict=True):
+        box = (x - pixels * 0.62 * LABEL * count, x, y, y + pixels * 1.2 * LABEL)
+        found.append(all(box[1] < b[0] or b[1] < box[0] or box[3] < b[2] or b[3] < box[2] for b in boxes))
+        boxes += [box] if found[-1] else []
+    return found
