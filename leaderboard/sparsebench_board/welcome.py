@@ -1,4 +1,4 @@
-"""What our experiment in MLflow greets with: prepared views, and a note with the board and links to them.
+"""What our experiment in MLflow greets with: prepared views, and a note with the board and links to them and the page.
 
 All of it is made from what the store holds, so that a team's experiment shows everybody's runs. It is an extra: what
 goes wrong here stops no mirror.
@@ -6,7 +6,7 @@ goes wrong here stops no mirror.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,8 @@ from sparsebench_board.table import board
 if TYPE_CHECKING:
     from sparsebench.records import Record
 
+PAGES = "leaderboard"
+"""The folder of the page among the artifacts of its run."""
 NOTE = "mlflow.note.content"
 ROOM = 20_000
 """Characters that MLflow keeps of an experiment's tag."""
@@ -29,25 +31,33 @@ def greet(shelf: Shelf) -> None:
     with suppress(Exception):  # stores raise what they like
         known = shelf.client.get_experiment(shelf.experiment).tags
         wanted = dict(view.tag() for view in prepared.VIEWS)
-        wanted[NOTE] = note(shelf.experiment, list(_records(shelf)))
+        wanted[NOTE] = note(_links(shelf), list(held(shelf)))
         for name, value in wanted.items():
             if known.get(name) != value:
                 shelf.client.set_experiment_tag(shelf.experiment, name, value)
 
 
-def note(experiment: str, found: list[Record]) -> str:
-    """The board of some records as Markdown, with links to the views; cut at the end of a line where it is too long."""
-    links = " · ".join(f"[{view.name}]({view.address(experiment).removeprefix('/')})" for view in prepared.VIEWS)
+def held(shelf: Shelf) -> Iterator[Record]:
+    """The records that the store holds whole."""
+    for run in shelf.finished():
+        with suppress(*mirrored.DAMAGED):
+            yield mirrored.record_of(shelf.client, run)
+
+
+def note(links: str, found: Sequence[Record]) -> str:
+    """The board of some records as Markdown under a line of links, cut at the end of a line where it is too long."""
     text = f"sparsebench: {links}\n\n{_spaced(formats.markdown(board(rows(found))))}"
     if len(text) <= ROOM:
         return text
     return text[: text.rindex("\n", 0, ROOM - len(CUT))] + CUT
 
 
-def _records(shelf: Shelf) -> Iterator[Record]:
-    for run in shelf.finished():
-        with suppress(*mirrored.DAMAGED):
-            yield mirrored.record_of(shelf.client, run)
+def _links(shelf: Shelf) -> str:
+    addresses = {view.name: view.address(shelf.experiment) for view in prepared.VIEWS}
+    if shelf.page:
+        run = shelf.page.info.run_id
+        addresses["Page"] = f"/#/experiments/{shelf.experiment}/runs/{run}/artifacts/{PAGES}/index.html"
+    return " · ".join(f"[{name}]({address.removeprefix('/')})" for name, address in addresses.items())
 
 
 def _spaced(text: str) -> str:
