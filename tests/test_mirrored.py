@@ -84,8 +84,20 @@ def test_other_files_are_fetched_when_they_are_asked_for(tmp_path, store):
     for ours, theirs in ((found.masks(), again.masks()), (found.weights(), again.weights())):
         assert ours.keys() == theirs.keys()
         assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
-    with pytest.raises(UserError, match=r"rewind.safetensors of MLflow run \w+ cannot be fetched"):
+    assert again.movement() is None
+    with pytest.raises(UserError, match=r"record MLflow run \w+ cannot be read .*rewind.safetensors"):
         again.rewind()
+
+
+def test_files_that_cannot_be_fetched_are_one_line(tmp_path, store):
+    mirror([fixture.write(tmp_path / "runs", fixture.config())], *store)
+    (again,) = mirrored.read_all(store[0])
+    shutil.rmtree(store[1])
+    store[1].touch()
+    with pytest.raises(
+        UserError, match=r"events.jsonl of MLflow run \w+ cannot be fetched|cannot be read .*events.jsonl"
+    ):
+        again.events()
 
 
 def test_the_command_line_prints_the_same_board(tmp_path, store, monkeypatch, capsys):
@@ -139,8 +151,18 @@ def test_a_run_that_is_not_what_was_mirrored_is_refused_in_one_line(tmp_path, st
     with pytest.raises(UserError, match=told) as caught:
         mirrored.read_all(store[0])
     (line,) = str(caught.value).splitlines()
-    assert line.startswith(f"MLflow run {run} cannot be read as record ")
+    assert line.startswith(f"MLflow run {run} (record digits_lenet-300-100_rigl_0.9_torch_seed")
     assert line.endswith("or delete the run")
+
+
+def test_runs_with_the_same_damage_share_a_line(tmp_path, store, monkeypatch):
+    with monkeypatch.context() as earlier:
+        earlier.setattr(documents, "FORM", b"1")
+        mirror([fixture.write(tmp_path / "runs", fixture.config(seed=seed)) for seed in range(3)], *store)
+    with pytest.raises(UserError, match=r"^MLflow run \w+ \(record [^\n]*\) and 2 more cannot be read [^\n]*$"):
+        mirrored.read_all(store[0])
+    assert mirror(records.read_all(tmp_path / "runs"), *store) == Outcome(replaced=3)
+    assert len(mirrored.read_all(store[0])) == 3
 
 
 def test_documents_that_are_no_record_are_refused(tmp_path):

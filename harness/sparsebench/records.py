@@ -63,7 +63,7 @@ class Record:
     """Where one of its files is, for a record whose files are not in the folder `path`."""
 
     def file(self, name: str) -> Path:
-        """The path of one of its files."""
+        """The path of one of its files, if it has it."""
         return self.find(name) if self.find else self.path / name
 
     @property
@@ -79,7 +79,7 @@ class Record:
     @cached_property
     def _table(self) -> Json:
         with _reading(self.path):
-            table = _document(self.file("layers.json"))
+            table = document("layers.json", self.file("layers.json").read_bytes())
             if not isinstance(table["layers"], list):
                 raise TypeError("layers.json holds no list of layers")
             return table
@@ -111,10 +111,11 @@ class Record:
 
     def movement(self) -> Movement | None:
         """How the masks moved; None for masks that never did, and for older records."""
-        if not (self.path / MOVEMENT).is_file():
+        path = self.file(MOVEMENT)
+        if not path.is_file():
             return None
         with _reading(self.path):
-            return movement.from_file(*tensors.read(self.path / MOVEMENT))
+            return movement.from_file(*tensors.read(path))
 
 
 # ---- reading --------------------------------------------------------------------------------------------------
@@ -158,7 +159,8 @@ def read(path: Path) -> Record:
         UserError: a document is missing, damaged or of another schema.
     """
     with _reading(path):
-        record = of(path, *(_document(path / f"{name}.json") for name in BRIEF))
+        names = [f"{name}.json" for name in BRIEF]
+        record = of(path, *(document(name, (path / name).read_bytes()) for name in names))
     _ = record.layers  # read now: a record that is damaged is refused as a whole
     return record
 
@@ -192,10 +194,6 @@ def _reading(path: Path) -> Generator[None]:
     raise UserError(
         f"record {path} cannot be read ({' '.join(reason.split())}): remove that folder, then run or copy it again"
     )
-
-
-def _document(path: Path) -> Json:
-    return document(path.name, path.read_bytes())
 
 
 def document(name: str, text: bytes) -> Json:

@@ -21,7 +21,7 @@ from sparsebench_board.cells import Cell
 from sparsebench_board.documents import DIGEST, RUN
 from sparsebench_board.intervals import half_width, mean
 
-CELL, KIND = "sparsebench.cell", "sparsebench.kind"
+CELL, KIND, LABEL = "sparsebench.cell", "sparsebench.kind", "cell"
 PARENT = "mlflow.parentRunId"
 FINAL = {
     "test_loss": 4, "training_flops": 0, "training_ratio": 4, "inference_flops": 0, "inference_ratio": 4,
@@ -75,7 +75,8 @@ def _tags(cell: Cell) -> dict[str, str]:
     config = cell.config
     return {
         "method": config.method, "backend": config.backend, "model": config.model, "dataset": config.dataset,
-        "sparsity": digits(config.sparsity), "distribution": config.distribution, CELL: cell.id,
+        "sparsity": digits(config.sparsity), "distribution": config.distribution,
+        LABEL: f"{_name(cell)}, {config.model} on {config.dataset}, {cell.id[:6]}", CELL: cell.id,
     }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from sparsebench_board import entries
 from sparsebench_board.cells import Cell, cells
 from sparsebench_board.shelf import Shelf, open_shelf
 from sparsebench_board.tracking import line, load
+from sparsebench_board.welcome import greet
 
 DAMAGED = (UserError, OSError, ValueError, KeyError, TypeError)
 """What reading a damaged record, or one that lacks something, raises."""
@@ -69,6 +70,7 @@ def mirror(records: Sequence[Record], uri: str, artifacts: Path) -> Outcome:
         shelf = open_shelf(uri, artifacts)
         for cell in found:
             _mirror_cell(shelf, cell, tally)
+        greet(shelf)
     except Exception as error:  # stores raise what they like; records are complete, so the caller goes on
         tally.reasons.append(line(error))
     return tally.outcome(total)

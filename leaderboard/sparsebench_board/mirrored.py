@@ -8,8 +8,10 @@ from __future__ import annotations
 import atexit
 import tempfile
 import zlib
-from collections.abc import Iterator
-from functools import cache, partial
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,18 +34,18 @@ def read_all(uri: str) -> list[Record]:
     """Every finished run that was mirrored to the store at `uri`, each record once, by id.
 
     Raises:
-        UserError: the store cannot be read, or with a line for each run that cannot; or MLflow is not installed.
+        UserError: the store cannot be read, or with a line for each reason why runs cannot; or MLflow is not installed.
     """
     found: dict[str, Record] = {}
-    damaged: list[str] = []
+    damaged: defaultdict[str, list[Run]] = defaultdict(list)
     for client, run in _runs(uri):
         try:
-            record = _record(client, run)
+            record = record_of(client, run)
         except DAMAGED as error:
-            damaged.append(_told(run, error))
+            damaged[f"it lacks {error}" if isinstance(error, KeyError) else line(error)].append(run)
         else:
             found.setdefault(record.id, record)
-    mistakes.refuse(damaged)
+    mistakes.refuse([_told(runs, reason) for reason, runs in damaged.items()])
     return [found[id] for id in sorted(found)]
 
 
@@ -63,33 +65,51 @@ def _runs(uri: str) -> Iterator[tuple[MlflowClient, Run]]:
         raise UserError(f"MLflow store {shown(uri)} cannot be read ({line(error)})") from error
 
 
-def _record(client: MlflowClient, run: Run) -> Record:
-    tags, id = run.data.tags, run.info.run_id
-    return documents.record(documents.unpacked(tags), Path(f"MLflow run {id}"), partial(_fetched, client, id))
+def record_of(client: MlflowClient, run: Run) -> Record:
+    """The record that a run is the mirror of.
+
+    Raises:
+        KeyError, TypeError, ValueError, zlib.error: it is not what was mirrored.
+    """
+    id = run.info.run_id
+    return documents.record(documents.unpacked(run.data.tags), Path(f"MLflow run {id}"), Files(client, id))
 
 
-def _told(run: Run, error: Exception) -> str:
-    reason = f"it lacks {error}" if isinstance(error, KeyError) else line(error)
+def _told(runs: Sequence[Run], reason: str) -> str:
+    run, record = runs[0].info.run_id, runs[0].data.tags.get(documents.RUN)
+    others = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
     return (
-        f"MLflow run {run.info.run_id} cannot be read as record {run.data.tags.get(documents.RUN)} ({reason}): "
-        "mirror that record again with `sparsebench ui` or `sparsebench import`, or delete the run"
+        f"MLflow run {run} (record {record}){others} cannot be read ({reason}): mirror again with `sparsebench ui` "
+        "or `sparsebench import`, or delete the run"
     )
 
 
-def _fetched(client: MlflowClient, run: str, name: str) -> Path:
-    """A file of a run's record, fetched the first time.
+@dataclass(frozen=True)
+class Files:
+    """The files of a run's record, each fetched when it is asked for; those that it has not are not there."""
 
-    Raises:
-        UserError: it cannot be.
-    """
-    path = _folder() / run / name
-    if not path.exists():
+    client: MlflowClient
+    run: str
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Those that the store has."""
+        return frozenset(item.path for item in self.client.list_artifacts(self.run))
+
+    def __call__(self, name: str) -> Path:
+        """Where it lies then.
+
+        Raises:
+            UserError: it cannot be fetched.
+        """
+        path = _folder() / self.run / name
         try:
-            path.parent.mkdir(exist_ok=True)
-            client.download_artifacts(run, name, str(path.parent))
+            if not path.exists() and name in self.names:
+                path.parent.mkdir(exist_ok=True)
+                self.client.download_artifacts(self.run, name, str(path.parent))
         except Exception as error:
-            raise UserError(f"{name} of MLflow run {run} cannot be fetched ({line(error)})") from error
-    return path
+            raise UserError(f"{name} of MLflow run {self.run} cannot be fetched ({line(error)})") from error
+        return path
 
 
 @cache

@@ -22,18 +22,20 @@ if TYPE_CHECKING:
 
 BATCH = 1000
 """Metrics in one request, the most that MLflow takes."""
-FINISHED = "FINISHED"
+FINISHED, PAGE = "FINISHED", "page"
 
 
 @dataclass
 class Shelf:
-    """The experiment's runs: `runs` by record, `parents` and the metrics of finished `children` by cell."""
+    """The experiment's runs: `runs` by record, `parents` and the metrics of finished `children` by cell, and `pages`,
+    which hold the board's page, the newest first."""
 
     client: MlflowClient
     experiment: str
     runs: defaultdict[str, list[Run]] = field(default_factory=lambda: defaultdict(list))
     parents: dict[str, Run] = field(default_factory=dict)
     children: defaultdict[str, dict[str, dict[str, float]]] = field(default_factory=lambda: defaultdict(dict))
+    pages: list[Run] = field(default_factory=list)
 
     def note(self, run: Run) -> None:
         """Take in a run that the store holds; runs that are not ours are passed over."""
@@ -44,6 +46,8 @@ class Shelf:
             self.runs[tags[RUN]].append(run)
             if is_finished(run):
                 self.children[tags[CELL]][tags[RUN]] = run.data.metrics
+        elif tags.get(KIND) == PAGE:
+            self.pages.append(run)
 
     def parent(self, entry: Entry) -> str:
         """The run of a cell, made if it is not there."""
@@ -61,6 +65,17 @@ class Shelf:
         return next(
             (run for run in self.runs[record] if is_finished(run) and run.data.tags.get(DIGEST) == digest), None
         )
+
+    @property
+    def page(self) -> Run | None:
+        """The one that is complete, if there is one."""
+        return next(filter(is_finished, self.pages), None)
+
+    def finished(self) -> Iterator[Run]:
+        """The run of every record that is mirrored whole, by id."""
+        for record in sorted(record for runs in self.children.values() for record in runs):
+            runs = self.runs[record]
+            yield next(filter(is_finished, runs), runs[0])  # what was added just now is, and does not know it
 
     def keep(self, run: Run, parent: str) -> None:
         """Make a run the only one of its record, under this parent."""

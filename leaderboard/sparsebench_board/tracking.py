@@ -28,6 +28,7 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 """Set before MLflow is imported, where the user has not."""
 
@@ -71,7 +72,7 @@ def experiment(client: MlflowClient, uri: str, artifacts: Path) -> str:
     """The id of our experiment, created where it is not there and restored where it was deleted."""
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is None:
-        location = artifacts.absolute().as_uri() if is_local(uri) else None
+        location = None if is_server(uri) else artifacts.absolute().as_uri()
         return client.create_experiment(EXPERIMENT, artifact_location=location)
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
@@ -79,8 +80,13 @@ def experiment(client: MlflowClient, uri: str, artifacts: Path) -> str:
 
 
 def is_local(uri: str) -> bool:
-    """Whether the store is a database file, so that artifacts belong in a folder of this machine."""
+    """Whether the store is a database file."""
     return uri.startswith(SQLITE)
+
+
+def is_server(uri: str) -> bool:
+    """Whether MLflow runs behind it and knows where artifacts belong; of a database, that is a folder of ours."""
+    return uri.startswith(("http://", "https://", "databricks"))
 
 
 def is_there(uri: str) -> bool:

@@ -125,6 +125,17 @@ def mirror_pending(found: Sequence[store.Record], records: Path) -> None:
         mirror(pending, records)
 
 
+def publish(found: Sequence[store.Record], records: Path) -> None:
+    """Log the page of all that MLflow holds, these records included; what goes wrong is a warning."""
+    from sparsebench_board import tracking
+    from sparsebench_board.page import publish as published
+
+    try:
+        published(found, *tracking.default_store(records), documents.paths(records))
+    except Exception as error:  # stores raise what they like, and runs can be seen without a page
+        warn(f"MLflow has no page of the board, or an old one ({tracking.line(error)})")
+
+
 def serve(records: Path, host: str, port: int) -> None:
     """MLflow's pages over these records, until Ctrl-C.
 

@@ -25,4 +25,5 @@ def ui(
     if not found:
         raise UserError(f"no records in {records}: there is nothing to show yet; `sparsebench run quick` makes some")
     board.mirror(found, records)
+    board.publish(found, records)
     board.serve(records, host, port)
