@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparsebench_board.extra import needs_board
 from sparsebench_board.labels import plain
+from sparsebench_board.pictures.seeds import Line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +47,7 @@ class Look:
     """Of a method: colour and marker, which no other has together."""
 
     colour: str
-    marker: str
+    marker: str | tuple[int, int, int]
 
 
 KNOWN: Mapping[str, Look] = MappingProxyType(
@@ -55,7 +56,7 @@ KNOWN: Mapping[str, Look] = MappingProxyType(
         "static": Look(GREY, "X"), "set": Look(RED, "v"), "rigl": Look(BLUE, "o"),
         "snfs": Look(GREEN, "^"), "snfs-redistributed": Look(GREEN, ">"),
         "snip": Look(PURPLE, "d"), "snip-global": Look(PURPLE, "P"),
-        "pruning": Look(ORANGE, "p"), "pruning-global": Look(ORANGE, "h"),
+        "pruning": Look(ORANGE, "p"), "pruning-global": Look(ORANGE, (4, 1, 0)),
         "lottery": Look(SKY, "*"), "lottery-global": Look(SKY, "<"),
     }
 )  # fmt: skip
@@ -129,13 +130,13 @@ def panels(count: int, height: float, columns: int = 1, **shared: Any) -> tuple[
 
 
 def finish(figure: Figure, handles: Sequence[Any], notes: Sequence[str]) -> None:
-    """The legend to the right of all panels, or below them where it is large; then notes, in plain characters.
+    """The legend to the right of panels, or below where it is large or they fill the width; then notes, made plain.
 
     What stands below makes the picture higher, so that panels stay as they are.
     """
     notes = [line for note in notes for line in wrap(plain(note), LETTERS)]
     longest = max((len(handle.get_label()) for handle in handles), default=0)
-    beside = len(handles) <= BESIDE and longest <= BESIDE
+    beside = len(handles) <= BESIDE and longest <= BESIDE and _columns(figure) == 1
     columns = max(1, min(4, int(WIDTH * 72 / (40 + 4.8 * longest))))
     legend = 0.0 if beside else LINE * math.ceil(len(handles) / columns) + 0.1
     noted = NOTE * len(notes) + 0.08
@@ -149,6 +150,22 @@ def finish(figure: Figure, handles: Sequence[Any], notes: Sequence[str]) -> None
         at = (0, noted / height)
         figure.legend(handles=handles, loc="lower left", bbox_to_anchor=at, ncols=columns, borderaxespad=0.2)
     figure.text(0.01, noted / height, "\n".join(notes), fontsize=7.5, color=QUIET, va="top", linespacing=1.4)
+
+
+def _columns(figure: Figure) -> int:
+    grid = figure.axes[0].get_gridspec()
+    return grid.ncols if grid else 1
+
+
+def curve(axes: Axes, line: Line, look: Look, backend: str) -> None:
+    """A mean over seeds with a band for its interval; some ten markers along it, where another backend's are not."""
+    stride = max(1, len(line.x) // 10)
+    axes.plot(
+        line.x, line.mean, color=look.colour, linestyle=dash(backend), linewidth=1.3, marker=look.marker, markersize=4,
+        markevery=(0 if backend == "torch" else stride // 2, stride), markerfacecolor=face(look, backend),
+    )  # fmt: skip
+    if line.low:
+        axes.fill_between(line.x, line.low, line.high, color=look.colour, alpha=0.13, linewidth=0)
 
 
 def handle(label: str, **look: Any) -> Any:
