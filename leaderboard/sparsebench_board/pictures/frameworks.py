@@ -15,6 +15,7 @@ from sparsebench_board.pictures import accuracy, seeds, style
 from sparsebench_board.pictures.curves import accuracies
 from sparsebench_board.pictures.groups import Group, groups
 from sparsebench_board.pictures.kind import Kind
+from sparsebench_board.pictures.sheet import Margins, sheet
 from sparsebench_board.pictures.style import Look
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ LOOKS = {"torch": Look(style.RED, "o"), "jax": Look(style.BLUE, "s")}
 OTHER = Look(style.BLACK, "^")
 MOST = 90
 """Panels of one picture."""
-LETTERS = 34
+LETTERS = 25
 """Of a line of a panel's title."""
 NOTES = (
     "test accuracy in per cent over iterations: means over seeds; bands: 95 % Student-t intervals",
@@ -45,17 +46,17 @@ def figure(records: Sequence[Record]) -> Figure:
         raise UserError("no cell was run with one seed in two frameworks: run a suite in both")
     if len(drawn) > MOST:
         raise UserError(f"{len(drawn)} cells have a twin in another framework, and {MOST} make a picture: use --only")
-    picture, axes = style.panels(len(drawn), 1.9, columns=3)
-    for panel, (group, pair) in zip(axes, drawn, strict=True):
-        _panel(panel, group, pair, len(found) > 1)
+    several = len(found) > 1
+    picture = sheet(len(drawn), 1.15, min(4, len(drawn)), Margins(0.36, 0.06, 0.57 if several else 0.3, 0.22))
+    for panel, (group, pair) in zip(picture.panels, drawn, strict=True):
+        _panel(panel, group, pair, several)
     backends = {row.backend for _, pair in drawn for row in (pair.first, pair.second)}
     entries = [
         style.handle(name, color=_look(name).colour, linestyle=style.dash(name), marker=_look(name).marker,
                      markerfacecolor=style.face(_look(name), name), markersize=4)
         for name in sorted(backends, reverse=True)
     ]  # fmt: skip
-    style.finish(picture, entries, NOTES)
-    return picture
+    return picture.finish(entries, NOTES, beside=0)
 
 
 def _look(backend: str) -> Look:
@@ -63,6 +64,8 @@ def _look(backend: str) -> Look:
 
 
 def _panel(axes: Axes, group: Group, pair: Twins, several: bool) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     members = {member.row.cell: member for member in group.members}
     for row in (pair.first, pair.second):
         events = [record.events() for record in members[row.cell].cell.records]
@@ -71,8 +74,10 @@ def _panel(axes: Axes, group: Group, pair: Twins, several: bool) -> None:
     lines = [*(wrap(group.title, LETTERS) if several else []), *wrap(name, LETTERS)]
     axes.set_title("\n".join(lines), fontsize=8)
     told = f"{pair.what}: {labels.gain(pair.difference.mean, pair.difference.interval)}"
+    axes.tick_params(labelsize=7)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.text(
-        0.97, 0.06, labels.plain(told), transform=axes.transAxes, ha="right", fontsize=7, bbox=accuracy.PAPER
+        0.97, 0.06, labels.plain(told), transform=axes.transAxes, ha="right", fontsize=6.5, bbox=accuracy.PAPER
     )  # fmt: skip
 
 

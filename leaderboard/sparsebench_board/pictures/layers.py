@@ -20,32 +20,56 @@ from sparsebench_board.labels import plain
 from sparsebench_board.pictures import style
 from sparsebench_board.pictures.groups import Group, Member, groups
 from sparsebench_board.pictures.kind import Kind
+from sparsebench_board.pictures.sheet import Margins, sheet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Densities = tuple[float, ...]
+Sparsities = tuple[float, ...]
 PLANS: Mapping[str, Mapping[str, Any]] = {
     "uniform": {"color": style.GREY, "linestyle": "--", "linewidth": 1.6},
     "erk": {"color": style.BLACK, "linestyle": "-", "linewidth": 1.2},
 }
-ENDS = (
-    style.Look(style.BLUE, "o"), style.Look(style.RED, "v"), style.Look(style.GREEN, "^"),
-    style.Look(style.PURPLE, "D"), style.Look(style.ORANGE, "p"), style.Look(style.SKY, "*"),
-)  # fmt: skip
-NAMED = 60
-"""Layers, at most, whose names are written below their places."""
+AS_ONE = style.Look(style.BLUE, "o")
+"""Of methods that ended alike."""
+NAMES = {"uniform": "uniform", "erk": "ERK"}
+HEIGHT, LETTER = 2.2, 0.06
+"""Inches of a panel, and of a letter of names below it."""
+NAMED, LETTERS = 60, 90
+"""Layers, at most, whose names are written below their places; letters of all, at most, that are written across."""
+PLANNED = "planned: with the policy for stem, depthwise layers and classifier that the model declares or the runs had"
+ENDED = "ended: mean over seeds; marks of one layer are drawn side by side"
+
+
+@dataclass(frozen=True)
+class End:
+    """Where some cells ended: the sparsity of each layer. `methods` and `backends` are theirs."""
+
+    who: str
+    methods: frozenset[str]
+    backends: frozenset[str]
+    sparsities: Sparsities
+
+    @property
+    def look(self) -> style.Look:
+        """A method's own, where it is alone."""
+        return style.KNOWN.get(next(iter(self.methods)), AS_ONE) if len(self.methods) == 1 else AS_ONE
+
+    @property
+    def face(self) -> str:
+        """Hollow where it is jax alone."""
+        return style.face(self.look, next(iter(self.backends)) if len(self.backends) == 1 else "")
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A network at one sparsity: `plans` by distribution, and `ends` by who ended there; sparsities of each layer."""
+    """A network at one sparsity: `plans` are what each distribution plans, by name."""
 
     title: str
     layers: tuple[str, ...]
-    plans: Mapping[str, Densities]
-    ends: Mapping[str, Densities]
+    plans: Mapping[str, Sparsities]
+    ends: tuple[End, ...] = ()
 
 
 # ---- what is drawn --------------------------------------------------------------------------------------------
@@ -53,9 +77,9 @@ class Panel:
 
 def planned(
     layers: Sequence[Layer], model: Model | None, sparsity: float, own: Mapping[str, Any]
-) -> dict[str, Densities]:
+) -> dict[str, Sparsities]:
     """Each of `PLANS`, with what the model declares for special layers, and `own` choices before that."""
-    plans: dict[str, Densities] = {}
+    plans: dict[str, Sparsities] = {}
     for name in PLANS:
         usual = model.policy_under(name) if model else policy.STANDARD[name]
         chosen = policy.Policy(**{**usual.choices(), **own})
@@ -77,7 +101,7 @@ def of_model(name: str, sparsity: float) -> Panel:
         raise UserError(f"model {name!r} does not say what input it is counted at: its specification needs `input`")
     layers = tuple(layer for layer in model.layers(model.input) if layer.kind != "other")
     plans = planned(layers, model, sparsity, {})
-    return Panel(plain(f"{model.name}, sparsity {digits(sparsity)}"), tuple(layer.name for layer in layers), plans, {})
+    return Panel(plain(f"{model.name}, sparsity {digits(sparsity)}"), tuple(layer.name for layer in layers), plans)
 
 
 def of_group(group: Group, sparsity: float) -> Panel | None:
@@ -92,20 +116,30 @@ def of_group(group: Group, sparsity: float) -> Panel | None:
     record = members[0].cell.records[0]
     layers, model = table(record)
     plans = planned(layers, model, sparsity, record.config.policy.model_dump(exclude_none=True))
-    names = tuple(layer.name for layer in layers)
-    ends: defaultdict[Densities, list[str]] = defaultdict(list)
+    title = plain(f"{group.title}, sparsity {digits(sparsity)}")
+    return Panel(title, tuple(layer.name for layer in layers), plans, tuple(ends(members)))
+
+
+def ends(members: Sequence[Member]) -> list[End]:
+    """Where each of some cells ended, those that ended alike together, by their names."""
+    found: defaultdict[Sparsities, list[Member]] = defaultdict(list)
     for member in members:
-        if (end := ended(member)) not in ends or member.name not in ends[end]:
-            ends[end].append(member.name)
-    named = {", ".join(who): end for end, who in ends.items()}
-    return Panel(plain(f"{group.title}, sparsity {digits(sparsity)}"), names, plans, named)
+        found[ended(member)].append(member)
+    split = {name for name in {m.name for m in members} if sum(name in {m.name for m in f} for f in found.values()) > 1}
+    return sorted((_end(alike, split, end) for end, alike in found.items()), key=lambda end: end.who)
+
+
+def _end(alike: Sequence[Member], split: set[str], end: Sparsities) -> End:
+    names = {f"{each.name} {each.row.backend}" if each.name in split else each.name for each in alike}
+    methods, backends = (frozenset(getattr(m.row, what) for m in alike) for what in ("method", "backend"))
+    return End(", ".join(sorted(names)), methods, backends, end)
 
 
 def _masked(member: Member) -> bool:
     return any(layer["active"] < layer["size"] for layer in member.cell.records[0].layers)
 
 
-def ended(member: Member) -> Densities:
+def ended(member: Member) -> Sparsities:
     """Sparsity of each layer at the end, the mean over seeds, to four decimals."""
     found = [[1 - layer["density"] for layer in record.layers] for record in member.cell.records]
     return tuple(round(float(each), 4) for each in np.mean(found, axis=0))
@@ -143,38 +177,45 @@ def figure(records: Sequence[Record]) -> Figure:
 
 def drawn(panels: Sequence[Panel]) -> Figure:
     """A figure of these panels."""
-    picture, axes = style.panels(len(panels), 3.2)
-    for panel, each in zip(axes, panels, strict=True):
+    picture = sheet(len(panels), HEIGHT, margins=Margins(bottom=0.3 + max(map(_foot, panels))))
+    for panel, each in zip(picture.panels, panels, strict=True):
         _panel(panel, each)
-    entries = [
-        style.handle(f"{name.upper() if name == 'erk' else name}, planned", **look) for name, look in PLANS.items()
-    ]
-    style.finish(picture, entries, (
-        "lines: what a distribution plans, with the policy for stem, depthwise layers and classifier; marks: what runs "
-        "ended with, mean over seeds",
-    ))  # fmt: skip
-    return picture
+    entries = [style.handle(f"{NAMES[name]}, as planned", **look) for name, look in PLANS.items()]
+    ended = {end.who: end for each in panels for end in each.ends}
+    entries += [
+        style.handle(shorten(f"ended: {who}", 64, placeholder=" …"), color=end.look.colour, marker=end.look.marker,
+                     markerfacecolor=end.face, linestyle="")
+        for who, end in sorted(ended.items())
+    ]  # fmt: skip
+    return picture.finish(entries, [PLANNED, ENDED] if ended else [PLANNED], beside=0)
+
+
+def _foot(panel: Panel) -> float:
+    """Inches that names take below a panel where they have to be written upright."""
+    upright = len(panel.layers) <= NAMED and sum(map(len, panel.layers)) > LETTERS
+    return LETTER * max(map(len, panel.layers)) if upright else 0.0
 
 
 def _panel(axes: Axes, panel: Panel) -> None:
     places = np.arange(len(panel.layers))
     for name, plan in panel.plans.items():
-        axes.step(places, 100 * np.array(plan), where="mid", **PLANS[name])
-    for look, (who, end) in zip(ENDS, panel.ends.items(), strict=False):
+        axes.stairs(100 * np.array(plan), np.arange(len(plan) + 1) - 0.5, baseline=None, **PLANS[name])
+    for k, end in enumerate(panel.ends):
+        aside = (k - (len(panel.ends) - 1) / 2) * 0.6 / len(panel.ends)
         axes.plot(
-            places, 100 * np.array(end), color=look.colour, marker=look.marker, markersize=5, linestyle="",
-            markerfacecolor="none", label=plain(shorten(who, 60, placeholder=" …")),
+            places + aside, 100 * np.array(end.sparsities), color=end.look.colour, marker=end.look.marker,
+            markersize=5, linestyle="", markerfacecolor=end.face,
         )  # fmt: skip
     axes.set_title(panel.title)
     axes.set_ylabel("sparsity, %")
-    axes.set_ylim(-3, 103)
+    axes.set_ylim(-4, 104)
     axes.set_xlim(-0.7, len(places) - 0.3)
+    axes.grid(visible=False, axis="x")
     if len(places) <= NAMED:
-        axes.set_xticks(places, [plain(name) for name in panel.layers], rotation=90, fontsize=min(8, 330 / len(places)))
+        names = [plain(name) for name in panel.layers]
+        axes.set_xticks(places, names, rotation=90 if _foot(panel) else 0, fontsize=min(8, 400 / len(places)))
     else:
         axes.set_xlabel("layer, in forward order")
-    if panel.ends:
-        axes.legend(title="ended with", title_fontsize=8, loc="best", alignment="left", frameon=True, framealpha=0.85)
 
 
 KIND = Kind(

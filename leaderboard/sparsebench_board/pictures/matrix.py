@@ -13,6 +13,7 @@ from sparsebench_board import labels
 from sparsebench_board.pictures import accuracy, style
 from sparsebench_board.pictures.groups import Group, Member, groups
 from sparsebench_board.pictures.kind import Kind
+from sparsebench_board.pictures.sheet import Margins, sheet
 from sparsebench_board.rows import Row
 
 if TYPE_CHECKING:
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 
 SHADES = ("#ffffff", "#7fb3d9")
 """From least to most: the darkest leaves black text readable."""
-LETTERS, TITLE = 28, 84
+LETTERS, TITLES = 28, 84
 """Of a line of a name, and of a title."""
-LINE, HEAD = 0.17, 0.75
-"""Inches of a line of a name, and of a panel's title and sparsities."""
+LINE, TITLE, LETTER = 0.17, 0.16, 0.068
+"""Inches of a line of a name, of one of a title, and of a letter of a name."""
 DECIMALS = 3
 """Of a sparsity; the levels between, at which a search for a ticket stops on its way, have more and are left out."""
 
@@ -70,18 +71,20 @@ def figure(records: Sequence[Record]) -> Figure:
         UserError: there are no records.
     """
     drawn = [matrix for group in groups(records) for matrix in matrices(group)]
-    from matplotlib.figure import Figure
-
-    heights = [HEAD + sum(_heights(matrix)) for matrix in drawn]
-    picture = Figure(figsize=(style.WIDTH, sum(heights)), layout="constrained")
-    axes = picture.subplots(len(drawn), 1, squeeze=False, height_ratios=heights).ravel()
-    for panel, matrix in zip(axes, drawn, strict=True):
+    names = max(len(line) for matrix in drawn for name in matrix.names for line in wrap(name, LETTERS))
+    titles = max(len(_titled(matrix)) for matrix in drawn)
+    margins = Margins(0.15 + LETTER * names, 0.1, 0.3 + TITLE * titles, 0.1)
+    picture = sheet(len(drawn), [sum(_heights(matrix)) for matrix in drawn], margins=margins)
+    for panel, matrix in zip(picture.panels, drawn, strict=True):
         _panel(panel, matrix)
-    style.finish(picture, (), (
+    return picture.finish((), (
         "test accuracy in per cent, mean ± half of the 95 % interval over seeds; darker is more",
         "hatched: lacks seeds that others have, ranks with nothing",
     ))  # fmt: skip
-    return picture
+
+
+def _titled(matrix: Matrix) -> list[str]:
+    return wrap(f"{matrix.title}: sparsity", TITLES)
 
 
 def _heights(matrix: Matrix) -> list[float]:
@@ -95,6 +98,7 @@ def _panel(axes: Axes, matrix: Matrix) -> None:
         for j, row in enumerate(line):
             if row is not None:
                 _cell(axes, (j, top, height), row, matrix.shades, min(style.LABEL, 62 / columns))
+    axes.grid(visible=False)
     axes.set_xlim(0, columns)
     axes.set_ylim(sum(heights), 0)
     axes.set_xticks([j + 0.5 for j in range(columns)], [digits(sparsity) for sparsity in matrix.sparsities])
@@ -103,7 +107,7 @@ def _panel(axes: Axes, matrix: Matrix) -> None:
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title("\n".join(wrap(f"{matrix.title}: sparsity", TITLE)), fontsize=9)
+    axes.set_title("\n".join(_titled(matrix)), fontsize=9)
 
 
 def _cell(axes: Axes, place: tuple[float, float, float], row: Row, shades: tuple[float, float], size: float) -> None:

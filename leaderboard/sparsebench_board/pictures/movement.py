@@ -15,6 +15,7 @@ from sparsebench_board.pictures import seeds, style
 from sparsebench_board.pictures.groups import Member, groups, named_looks
 from sparsebench_board.pictures.kind import Kind
 from sparsebench_board.pictures.seeds import Line
+from sparsebench_board.pictures.sheet import Margins, sheet
 from sparsebench_board.pictures.style import Look
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 HEADS = ("changed by an update, %", "still active of the first mask, %", "dead outputs, %")
 NOTES = (
-    "means over seeds; changed: connections dropped for others or for good, as a share of those that were active",
+    "over iterations, means over seeds with 95 % intervals",
+    "changed: connections dropped, for others or for good, as a share of those that were active",
     "dead outputs: neurons or channels without an active connection into them, as a share of those of all layers",
 )
 MISSING = "not in these records:\nthey are older"
@@ -63,19 +65,18 @@ def figure(records: Sequence[Record]) -> Figure:
     drawn = [(title, members) for title, members in drawn if members]
     if not drawn:
         raise UserError("no mask of these runs moved: methods such as rigl, set, snfs and pruning move theirs")
-    picture, axes = style.panels(3 * len(drawn), 2.1, columns=3)
+    picture = sheet(3 * len(drawn), 1.5, 3, Margins(0.38, 0.1, 0.42, 0.22))
+    axes = picture.panels
     looks = named_looks(found)
     for place, (title, members) in enumerate(drawn):
         _row(axes[3 * place : 3 * place + 3], members, looks)
         axes[3 * place].set_title(f"{title}\n{HEADS[0]}", fontsize=9)
-    for panel in axes[-3:]:
-        panel.set_xlabel("iterations")
     shown = [each.member for _, members in drawn for each in members]
     names = {member.name for member in shown}
     methods = style.methods({name: look for name, look in looks.items() if name in names})
     random = style.handle("two random masks", color=style.GREY, linestyle=style.OTHER_DASH, linewidth=1.2)
-    style.finish(picture, [*methods, *style.backends((m.row.backend for m in shown), lines=True), random], NOTES)
-    return picture
+    backends = style.backends((member.row.backend for member in shown), lines=True)
+    return picture.finish([*methods, *backends, random], NOTES, beside=0)
 
 
 def _row(axes: Sequence[Axes], members: Sequence[Moves], looks: Mapping[str, Look]) -> None:

@@ -17,6 +17,7 @@ from sparsebench_board.pictures import seeds, style
 from sparsebench_board.pictures.groups import Group, Member, groups, named_looks
 from sparsebench_board.pictures.kind import Kind
 from sparsebench_board.pictures.seeds import Points
+from sparsebench_board.pictures.sheet import Margins, sheet
 from sparsebench_board.pictures.style import Look
 
 if TYPE_CHECKING:
@@ -75,20 +76,21 @@ def figure(records: Sequence[Record]) -> Figure:
             "no two runs of one seed in two frameworks tell how their masks moved: older records do not, "
             "`sparsebench run quick` makes some that do"
         )
-    picture, axes = style.panels(len(panels), 2.7, columns=2, sharey=True)
+    columns = min(2, len(panels))
+    picture = sheet(len(panels), 1.9, columns, Margins(0.55, 0.12, 0.42, 0.45))
     looks = named_looks(found)
-    for panel, (group, sparsity, own) in zip(axes, panels, strict=True):
+    for panel, (group, sparsity, own) in zip(picture.panels, panels, strict=True):
         _panel(panel, own, looks)
         panel.set_title(f"{group.title}\nsparsity {digits(sparsity)}", fontsize=9)
     least = min(
         value for _, _, own in panels for each in own for points in each.by_seed.values() for value in points.values()
     )
-    axes[0].set_ylim(*window(least))
+    for panel in picture.panels:
+        panel.set_ylim(*window(least))
     shown = [each for _, _, own in panels for each in own]
     names = {each.member.name for each in shown}
     entries = style.methods({name: look for name, look in looks.items() if name in names}, line="-")
-    style.finish(picture, entries, _notes(shown))
-    return picture
+    return picture.finish(entries, _notes(shown), beside=0)
 
 
 def _panel(axes: Axes, own: Sequence[Shared], looks: Mapping[str, Look]) -> None:
