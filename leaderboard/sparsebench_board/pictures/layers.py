@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
@@ -224,3 +224,12 @@ KIND = Kind(
     "and as an ERK distribution plan it, and as runs ended with.",
     figure,
 )  # fmt: skip
+
+
+def svg(model: str, sparsity: float) -> str:
+    """The picture of a model's plans, as `Kind.svg` gives it.
+
+    Raises:
+        UserError: as `of_model` does, or matplotlib is not installed.
+    """
+    return replace(KIND, figure=lambda _: drawn([of_model(model, sparsity)])).svg(())
