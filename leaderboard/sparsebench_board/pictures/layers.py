@@ -34,7 +34,7 @@ PLANS: Mapping[str, Mapping[str, Any]] = {
 AS_ONE = style.Look(style.BLUE, "o")
 """Of methods that ended alike."""
 NAMES = {"uniform": "uniform", "erk": "ERK"}
-HEIGHT, LETTER = 2.2, 0.06
+HEIGHT, LETTER = 2.2, 0.054
 """Inches of a panel, and of a letter of names below it."""
 NAMED, LETTERS = 60, 90
 """Layers, at most, whose names are written below their places; letters of all, at most, that are written across."""

@@ -28,7 +28,7 @@ NOTES = (
     "changed: connections dropped, for others or for good, as a share of those that were active",
     "dead outputs: neurons or channels without an active connection into them, as a share of those of all layers",
 )
-MISSING = "not in these records:\nthey are older"
+MISSING = "these records do not tell:\nthey are older"
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ def figure(records: Sequence[Record]) -> Figure:
     methods = style.methods({name: look for name, look in looks.items() if name in names})
     random = style.handle("two random masks", color=style.GREY, linestyle=style.OTHER_DASH, linewidth=1.2)
     backends = style.backends((member.row.backend for member in shown), lines=True)
-    return picture.finish([*methods, *backends, random], NOTES, beside=0)
+    noted = any(each.lines[1].x for _, members in drawn for each in members)
+    return picture.finish([*methods, *backends, *([random] if noted else [])], NOTES, beside=0)
 
 
 def _row(axes: Sequence[Axes], members: Sequence[Moves], looks: Mapping[str, Look]) -> None:
@@ -89,7 +90,7 @@ def _row(axes: Sequence[Axes], members: Sequence[Moves], looks: Mapping[str, Loo
             panel.set(xticks=[], yticks=[])
         else:
             panel.set_ylim(bottom=0)
-    if axes[1].lines:
+    if any(each.lines[1].x for each in members):
         at_random(axes[1], [each.member for each in members])
 
 
