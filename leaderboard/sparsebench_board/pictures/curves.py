@@ -73,7 +73,7 @@ def figure(records: Sequence[Record]) -> Figure:
     Raises:
         UserError: there is nothing to draw, or more than can be told apart.
     """
-    found = cells(records)
+    found = sorted(cells(records), key=_place)
     if not 1 <= len(found) <= len(LINES):
         raise UserError(f"curves of {len(found)} cells: one to {len(LINES)} can be told apart; choose with --only")
     drawn = sheet(2, 2.5, margins=Margins(right=0.15, bottom=0.45))
@@ -89,6 +89,11 @@ def figure(records: Sequence[Record]) -> Figure:
     above.legend()
     above.sharex(below)
     return drawn.finish((), seeds.notes([cell.seeds for cell in found]))
+
+
+def _place(cell: Cell) -> tuple[Any, ...]:
+    config = cell.config
+    return config.model, config.dataset, config.sparsity, config.method, config.backend, cell.id
 
 
 def _line(axes: Axes, points: Sequence[Points], look: tuple[Any, ...], name: str, marker: str = "") -> None:

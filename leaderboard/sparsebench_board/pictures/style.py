@@ -21,6 +21,7 @@ SETTINGS: Any = {
     "svg.hashsalt": "sparsebench", "svg.fonttype": "none", "font.size": 9.0, "axes.titlesize": 9.5,
     "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"], "legend.frameon": False, "legend.fontsize": 8.0,
     "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "axes.titlelocation": "left",
+    "text.parse_math": False,  # a name may have dollars in it
 }  # fmt: skip
 BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY = (
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#767676",
