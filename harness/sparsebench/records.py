@@ -115,7 +115,11 @@ class Record:
         if not path.is_file():
             return None
         with _reading(self.path):
-            return movement.from_file(*tensors.read(path))
+            found = movement.from_file(*tensors.read(path))
+            layers = [(layer["name"], layer["size"]) for layer in self.layers]
+            if list(zip(found.layers, found.sizes, strict=True)) != layers:
+                raise ValueError(f"{MOVEMENT} is of other layers than layers.json")
+        return found
 
 
 # ---- reading --------------------------------------------------------------------------------------------------
