@@ -91,7 +91,7 @@ class Record:
             UserError: the file is missing or damaged; so do the other two.
         """
         with _reading(self.path):
-            return [json.loads(line) for line in self.file("events.jsonl").read_text().splitlines()]
+            return [from_json(line) for line in self.file("events.jsonl").read_bytes().splitlines()]
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """Final parameters and running statistics: name -> array, canonical layout."""
