@@ -12,17 +12,14 @@ from contextlib import closing
 import pytest
 
 import records_fixture as fixture
+from ports import closed_port
 from sparsebench.errors import UserError
 from sparsebench_board import tracking, ui
 from sparsebench_board.mirror import Outcome, mirror
+from sparsebench_board.prepared import BOARD
 
 pytest_plugins = ("mlflow_store",)
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")  # MLflow's, on import
-
-
-def closed_port():
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        return server.getsockname()[1]
 
 
 def test_the_default_store_is_beside_the_records(tmp_path, monkeypatch):
@@ -60,7 +57,7 @@ from sparsebench.cli import board, main
 from sparsebench_board import ui
 board.mirror = lambda found, records: None
 ui.load = lambda: None
-ui._command = lambda uri, artifacts, host, port: [sys.executable, "-c", sys.argv[1], str(port)]
+ui._command = lambda artifacts, host, port: [sys.executable, "-c", sys.argv[1], str(port)]
 sys.exit(main(["ui", "--records", sys.argv[2], "--port", sys.argv[3]]))
 """
 
@@ -110,7 +107,7 @@ def test_the_pages_answer_take_a_mirror_and_end_with_ctrl_c(tmp_path):
             os.killpg(process.pid, signal.SIGINT)
             process.wait(30)
     experiment = tracking.connect(store[0]).get_experiment_by_name(tracking.EXPERIMENT).experiment_id
-    assert link == f"http://127.0.0.1:{port}/#/experiments/{experiment}/runs?workflowType=machine_learning"
+    assert link == f"http://127.0.0.1:{port}{BOARD.address(experiment)}"
     assert process.returncode == 0
     assert ui._get("127.0.0.1", port, "/health") is None
     assert mirror(found, *store) == Outcome(present=3)

@@ -11,8 +11,7 @@ from records_fixture import row
 from sparsebench.errors import UserError
 from sparsebench_board.budgets import bought, parsed, within
 from sparsebench_board.fronts import COSTS, front, fronts, standings
-from sparsebench_board.intervals import RESAMPLES
-from sparsebench_board.resampling import draws
+from sparsebench_board.resampling import RESAMPLES, draws
 
 points = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=10)
 

@@ -5,7 +5,7 @@ import statistics
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -14,6 +14,7 @@ from sparsebench_board.holm import holm, holm_within
 from sparsebench_board.intervals import MANY, half_width, interval, mean
 from sparsebench_board.paired import compared, differences, p_value
 from sparsebench_board.power import detectable, noncentrality
+from sparsebench_board.resampling import GENERATOR, RESAMPLES
 
 # R's data set `sleep`; `t.test(Pair(extra.1, extra.2) ~ 1)` prints t = -4.0621, df = 9, p-value = 0.002833
 SLEEP = (
@@ -63,6 +64,19 @@ def test_bca_is_its_formula():
     assert found.kind == "bca"
     assert (found.low, found.high) == (pytest.approx(low, abs=6e-4), pytest.approx(high, abs=6e-4))
     assert found.high - middle > 1.2 * (middle - found.low), "as lopsided as the sample"
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(0, 300).map(lambda count: count / 300), min_size=MANY, max_size=12))
+def test_bca_is_scipys(values):
+    assume(min(values) < max(values))
+    generator = np.random.default_rng(GENERATOR)
+    ends = stats.bootstrap(
+        (sorted(values),), np.mean, n_resamples=RESAMPLES, confidence_level=0.95, method="BCa", rng=generator
+    ).confidence_interval
+    found = interval(values)
+    assert found.kind == "bca"
+    assert (found.low, found.high) == (pytest.approx(ends.low, abs=1e-12), pytest.approx(ends.high, abs=1e-12))
 
 
 def test_what_bca_cannot_do_student_does():

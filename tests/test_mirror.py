@@ -15,11 +15,13 @@ from pathlib import Path
 import pytest
 
 import records_fixture as fixture
+from ports import closed_port
 from sparsebench import records
 from sparsebench.cli import board
 from sparsebench.errors import UserError
 from sparsebench_board import tracking
-from sparsebench_board.entries import CELL, DIGEST, KIND, PARENT, RUN, digest
+from sparsebench_board.documents import DIGEST, RUN
+from sparsebench_board.entries import CELL, KIND, PARENT, digest
 from sparsebench_board.mirror import Outcome, mirror
 from sparsebench_board.rows import rows
 
@@ -235,11 +237,6 @@ def test_a_damaged_record_costs_only_itself(found, store):
     assert (outcome.new, outcome.failed) == (4, 1)
     assert found[0].id in outcome.reasons[0]
     assert len(held(store[0])[1]) == 4
-
-
-def closed_port():
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        return server.getsockname()[1]
 
 
 def test_an_unreachable_server_is_one_line(found, tmp_path):

@@ -71,3 +71,14 @@ def _locked(folder: Path) -> int:
     with suppress(OSError):  # a file system without locks: nobody sweeps there, and nobody waits
         fcntl.flock(lock, fcntl.LOCK_EX)
     return lock
+
+
+def place(path: Path, content: bytes) -> None:
+    """Write a file of which others see the old content or the new one, and nothing between.
+
+    Raises:
+        OSError: it cannot be written; the old content is still there.
+    """
+    with aside(path.parent) as folder:
+        (folder / path.name).write_bytes(content)
+        os.replace(folder / path.name, path)

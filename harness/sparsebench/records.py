@@ -10,6 +10,7 @@ all. Nothing in it is ever executed: JSON, JSON lines and safetensors.
     result.json          accuracy, FLOPs, bytes, speed
     weights.safetensors  final parameters and running statistics, canonical layout
     masks.safetensors    final masks, bit-packed in canonical flat order (uint8), shapes in the metadata
+    movement.safetensors how masks moved (sparsebench.movement), where they did; older records have none
     rewind.safetensors   the same at the step that tickets rewind to, where the run was asked to keep them
 """
 
@@ -20,26 +21,31 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
+from pydantic_core import from_json
 
-from sparsebench import mistakes, tensors
+from sparsebench import mistakes, movement, tensors
 from sparsebench.aside import aside
 from sparsebench.config import RunConfig
 from sparsebench.errors import UserError
+from sparsebench.movement import Movement
 
 Json = dict[str, Any]
 SCHEMA = 1
 DOCUMENTS = ("config", "environment", "layers", "result")
+BRIEF = ("config", "environment", "result")
+"""The documents that a record is made of; all else is read on demand."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-REWIND = "rewind.safetensors"
+REWIND, MOVEMENT = "rewind.safetensors", "movement.safetensors"
 FILES = (*(f"{name}.json" for name in DOCUMENTS), "events.jsonl", "weights.safetensors", "masks.safetensors")
 
 
@@ -52,10 +58,31 @@ class Record:
     config: RunConfig
     identity: Json
     environment: Json
-    layers: list[Json]
     result: Json
-    input: Json | None = None
-    """What the network was built for: shape of an image, classes, width; older records do not say."""
+    find: Callable[[str], Path] | None = field(default=None, compare=False, repr=False)
+    """Where one of its files is, for a record whose files are not in the folder `path`."""
+
+    def file(self, name: str) -> Path:
+        """The path of one of its files, if it has it."""
+        return self.find(name) if self.find else self.path / name
+
+    @property
+    def layers(self) -> list[Json]:
+        """Every prunable layer: name, kind, shape, size, active, density, macs; raises as `events` does."""
+        return self._table["layers"]
+
+    @property
+    def input(self) -> Json | None:
+        """What the network was built for: shape of an image, classes, width; older records do not say."""
+        return self._table.get("input")
+
+    @cached_property
+    def _table(self) -> Json:
+        with _reading(self.path):
+            table = document("layers.json", self.file("layers.json").read_bytes())
+            if not isinstance(table["layers"], list):
+                raise TypeError("layers.json holds no list of layers")
+            return table
 
     def events(self) -> list[Json]:
         """Training segments (`kind: train`), updates (`update`) and evaluations (`evaluate`), in order.
@@ -64,23 +91,35 @@ class Record:
             UserError: the file is missing or damaged; so do the other two.
         """
         with _reading(self.path):
-            return [json.loads(line) for line in (self.path / "events.jsonl").read_text().splitlines()]
+            return [from_json(line) for line in self.file("events.jsonl").read_bytes().splitlines()]
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """Final parameters and running statistics: name -> array, canonical layout."""
         with _reading(self.path):
-            return tensors.read(self.path / "weights.safetensors")[0]
+            return tensors.read(self.file("weights.safetensors"))[0]
 
     def rewind(self) -> dict[str, NDArray[Any]]:
         """The same at the step that tickets rewind to: name -> array, canonical layout."""
         with _reading(self.path):
-            return tensors.read(self.path / REWIND)[0]
+            return tensors.read(self.file(REWIND))[0]
 
     def masks(self) -> dict[str, NDArray[np.bool_]]:
         """Final masks: layer name -> bool, canonical shape; none for a dense run."""
         with _reading(self.path):
-            packed, metadata = tensors.read(self.path / "masks.safetensors")
+            packed, metadata = tensors.read(self.file("masks.safetensors"))
             return {name: _unpacked(packed[name], shape) for name, shape in json.loads(metadata["shapes"]).items()}
+
+    def movement(self) -> Movement | None:
+        """How the masks moved; None for masks that never did, and for older records."""
+        path = self.file(MOVEMENT)
+        if not path.is_file():
+            return None
+        with _reading(self.path):
+            found = movement.from_file(*tensors.read(path))
+            layers = [(layer["name"], layer["size"]) for layer in self.layers]
+            if list(zip(found.layers, found.sizes, strict=True)) != layers:
+                raise ValueError(f"{MOVEMENT} is of other layers than layers.json")
+        return found
 
 
 # ---- reading --------------------------------------------------------------------------------------------------
@@ -124,15 +163,22 @@ def read(path: Path) -> Record:
         UserError: a document is missing, damaged or of another schema.
     """
     with _reading(path):
-        documents = {name: _document(path / f"{name}.json") for name in DOCUMENTS}
-        identity = documents["config"]
-        if identity["schema"] != SCHEMA:
-            raise ValueError(f"it has schema {identity['schema']}, this version reads schema {SCHEMA}")
-        return Record(
-            path, str(identity["id"]), RunConfig.model_validate(identity["config"]), identity,
-            documents["environment"], documents["layers"]["layers"], documents["result"],
-            documents["layers"].get("input"),
-        )  # fmt: skip
+        names = [f"{name}.json" for name in BRIEF]
+        record = of(path, *(document(name, (path / name).read_bytes()) for name in names))
+    _ = record.layers  # read now: a record that is damaged is refused as a whole
+    return record
+
+
+def of(path: Path, identity: Json, environment: Json, result: Json) -> Record:
+    """The record in the folder `path` that has these documents for its `BRIEF` ones.
+
+    Raises:
+        KeyError, TypeError, ValueError: they lack something, or are of another schema.
+    """
+    if identity["schema"] != SCHEMA:
+        raise ValueError(f"it has schema {identity['schema']}, this version reads schema {SCHEMA}")
+    config = RunConfig.model_validate(identity["config"])
+    return Record(path, str(identity["id"]), config, identity, environment, result)
 
 
 @contextmanager
@@ -154,13 +200,18 @@ def _reading(path: Path) -> Generator[None]:
     )
 
 
-def _document(path: Path) -> Json:
+def document(name: str, text: bytes) -> Json:
+    """The object that is the content of a file of that name.
+
+    Raises:
+        TypeError, ValueError: it is none.
+    """
     try:
-        found = json.loads(path.read_text())
+        found = from_json(text)
     except ValueError as error:
-        raise ValueError(f"{path.name}: {error}") from error
+        raise ValueError(f"{name}: {error}") from error
     if not isinstance(found, dict):
-        raise TypeError(f"{path.name} holds no object")
+        raise TypeError(f"{name} holds no object")
     return cast("Json", found)
 
 
@@ -182,6 +233,7 @@ def write(
     weights: Mapping[str, NDArray[Any]],
     masks: Mapping[str, NDArray[np.bool_]],
     rewind: Mapping[str, NDArray[Any]] | None = None,
+    moved: Movement | None = None,
 ) -> Path:
     """Write a record aside, flush it to disk, rename it into place; a record already there is left alone.
 
@@ -198,6 +250,8 @@ def write(
         tensors.write(folder / "masks.safetensors", packed(masks), {"shapes": shapes})
         if rewind is not None:
             tensors.write(folder / REWIND, rewind, {})
+        if moved is not None:
+            tensors.write(folder / MOVEMENT, moved.arrays(), moved.metadata())
     return root / id
 
 
@@ -208,7 +262,8 @@ def copy(record: Record, root: Path) -> None:
         UserError: it cannot be written.
     """
     with _new(root, record.id) as folder:
-        for name in (*FILES, *([REWIND] if record.config.rewind else [])):
+        moved = (record.path / MOVEMENT).is_file()
+        for name in (*FILES, *([REWIND] if record.config.rewind else []), *([MOVEMENT] if moved else [])):
             shutil.copyfile(record.path / name, folder / name)
 
 

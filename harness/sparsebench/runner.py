@@ -17,6 +17,7 @@ from sparsebench.journal import Journal
 from sparsebench.ledger import Ledger
 from sparsebench.masks import Weights, budget
 from sparsebench.method import Event
+from sparsebench.movement import Notes, noted
 from sparsebench.prepare import Prepared
 from sparsebench.results import counted, layer_table, result
 from sparsebench.tickets import Beginning, fresh
@@ -41,6 +42,7 @@ class Run:
     start: int = 0
     journal: Journal = field(default_factory=Journal)
     rewind: Weights | None = None
+    notes: Notes | None = None
 
     def train(self, start: int, stop: int) -> None:
         """Optimizer steps start … stop − 1."""
@@ -65,6 +67,11 @@ class Run:
             drop_fraction=event.drop_fraction, loss=report.loss,
             layers={name: asdict(change) for name, change in report.layers.items()},
         )  # fmt: skip
+
+    def note(self, done: int) -> None:
+        """How the masks stand after `done` iterations, where the run takes notes of that; in nobody's time."""
+        if self.notes and done in self.notes.due:
+            self.notes.take(done, self.trainer.masks(self.state))
 
     def evaluate(self, done: int) -> Metrics:
         """Accuracy and loss on the test split after `done` iterations."""
@@ -97,7 +104,8 @@ def run(prepared: Prepared, root: Path, device: str = "cpu", progress: Progress 
         | {"framework_count": counted(trainer.count(prepared.task), prepared.task)},
     }
     weights, masks = trainer.weights(current.state), trainer.masks(current.state)
-    return records.write(root, prepared.id, documents, current.journal.events, weights, masks, current.rewind)
+    movement = current.notes.movement() if current.notes else None
+    return records.write(root, prepared.id, documents, current.journal.events, weights, masks, current.rewind, movement)
 
 
 @cache
@@ -120,7 +128,17 @@ def start(prepared: Prepared, trainer: SparseTrainer[Any], ticket: Beginning | N
     active = {layer.name: layer.size for layer in task.prunable}
     active |= {name: int(mask.sum()) for name, mask in masks.items()}
     state, account = trainer.init(task, weights, masks), Ledger(task.layers, task.recipe.batch_size)
-    return Run(prepared, trainer, state, task.feed(seed), account, active, first.sparsities, first.start)
+    current = Run(prepared, trainer, state, task.feed(seed), account, active, first.sparsities, first.start)
+    if method.updates:
+        current.notes = Notes(task.prunable, masks, due(prepared, first.start))
+        current.notes.take(first.start, masks)
+    return current
+
+
+def due(prepared: Prepared, start: int) -> frozenset[int]:
+    """After how many iterations masks are noted: some of the run's updates."""
+    ends = [leg.done for leg in legs(prepared, start) if leg.event]
+    return frozenset(ends[k] for k in noted(len(ends)))
 
 
 def legs(prepared: Prepared, start: int = 0) -> Iterator[Leg]:
@@ -139,6 +157,7 @@ def _loop(current: Run, progress: Progress) -> Metrics:
             current.train(leg.start, leg.stop)
         if leg.event:
             current.update(leg.event)
+            current.note(leg.done)
         if leg.done == rewind:
             current.rewind = current.trainer.weights(current.state)
         if leg.evaluated:

@@ -12,19 +12,28 @@ from sparsebench_board.rows import Row
 from sparsebench_board.sheets import Column
 
 METHOD = Column[Row]("method", lambda row: row.method, least=18)
-SPARSITY = Column[Row]("sparsity", lambda row: digits(row.sparsity))
+SPARSITY = Column[Row]("sparsity", lambda row: digits(row.sparsity), number=lambda row: row.sparsity)
 DISTRIBUTION = Column[Row]("distrib.", lambda row: row.distribution)
-LENGTH = Column[Row]("length", lambda row: f"{digits(row.multiplier)}×")
+LENGTH = Column[Row]("length", lambda row: f"{digits(row.multiplier)}×", number=lambda row: row.multiplier)
 BACKEND = Column[Row]("backend", lambda row: row.backend, least=9)
 ACCURACY = Column[Row](
     "accuracy %",
     lambda row: labels.accuracy(row.accuracy, row.interval),
+    number=lambda row: row.accuracy,
+)
+TRAINING = Column[Row](
+    "train FLOPs", lambda row: labels.ratio(row.training_ratio), number=lambda row: row.training_ratio
 )
 COSTS = (
-    Column[Row]("train FLOPs", lambda row: labels.ratio(row.training_ratio)),
-    Column[Row]("infer FLOPs", lambda row: labels.ratio(row.inference_ratio)),
-    Column[Row]("size", lambda row: labels.amount(row.bytes, "B"), right=True),
-    Column[Row]("steps/s", lambda row: labels.speed(row.steps_per_second), right=True),
+    TRAINING,
+    Column[Row]("infer FLOPs", lambda row: labels.ratio(row.inference_ratio), number=lambda row: row.inference_ratio),
+    Column[Row]("size", lambda row: labels.amount(row.bytes, "B"), right=True, number=lambda row: row.bytes),
+    Column[Row](
+        "steps/s",
+        lambda row: labels.speed(row.steps_per_second),
+        right=True,
+        number=lambda row: row.steps_per_second,
+    ),
 )
 SEEDS = Column[Row]("seeds", lambda row: seeds(row), least=5)
 SETTINGS = Column[Row]("settings", lambda row: labels.pairs(row.settings), least=18)
@@ -32,7 +41,7 @@ SETTINGS = Column[Row]("settings", lambda row: labels.pairs(row.settings), least
 
 def columns(rows: Sequence[Row]) -> tuple[Column[Row], ...]:
     """The usual ones; distribution, length and settings only where they tell rows apart."""
-    return (*identity(rows), BACKEND, ACCURACY, *_comparison(rows), *COSTS, SEEDS, *settings(rows))
+    return (*identity(rows), BACKEND, ACCURACY, *comparison(rows), *COSTS, SEEDS, *settings(rows))
 
 
 def identity(rows: Sequence[Row]) -> tuple[Column[Row], ...]:
@@ -42,18 +51,35 @@ def identity(rows: Sequence[Row]) -> tuple[Column[Row], ...]:
     return (METHOD, SPARSITY, *distribution, *length)
 
 
-def _comparison(rows: Sequence[Row]) -> tuple[Column[Row], ...]:
+def comparison(rows: Sequence[Row]) -> tuple[Column[Row], ...]:
     """Nothing, unless rows are compared with a baseline."""
     methods = baselines(rows)
     if not methods:
         return ()
-    against = Column[Row](labels.plain(f"against {', '.join(methods)}"), _against)
-    return against, Column[Row]("p", lambda row: labels.chance(row.p_holm)), Column[Row]("could show", _could_show)
+    return (
+        Column[Row](labels.plain(f"against {', '.join(methods)}"), _against, number=lambda row: row.difference),
+        Column[Row]("p", lambda row: labels.chance(row.p_holm), number=lambda row: row.p_holm),
+        Column[Row]("could show", _could_show, number=lambda row: row.detectable),
+    )
 
 
 def settings(rows: Sequence[Row]) -> tuple[Column[Row], ...]:
     """Those that set rows apart, where any do."""
     return (SETTINGS,) if any(row.settings for row in rows) else ()
+
+
+def comparison_notes(rows: Sequence[Row]) -> tuple[str, ...]:
+    """How to read those; nothing where there are none."""
+    methods = ", ".join(baselines(rows))
+    return (
+        (
+            f"against {methods}: mean difference over the same seeds, with its interval",
+            f"p: {legends.TEST}, {legends.HOLM} over the rows of the same sparsity",
+            legends.DETECTABLE,
+        )
+        if methods
+        else ()
+    )
 
 
 def baselines(rows: Sequence[Row]) -> list[str]:
@@ -113,19 +139,10 @@ def _count(number: int, what: str) -> str:
 
 def notes(rows: Sequence[Row]) -> tuple[str, ...]:
     """How to read the columns."""
-    methods = ", ".join(baselines(rows))
     lines = [
         *sharing(rows),
         *legends.accuracy([row.interval for row in rows]),
-        *(
-            [
-                f"against {methods}: mean difference over the same seeds, with its interval",
-                f"p: {legends.TEST}, {legends.HOLM} over the rows of the same sparsity",
-                legends.DETECTABLE,
-            ]
-            if methods
-            else []
-        ),
+        *comparison_notes(rows),
         f"FLOPs: relative to dense{_absolute(rows)}",
         "steps/s: at the pace of a run's fastest tenth, updates in, compilation and evaluation out; median over seeds",
         *(["rows that lack seeds come last and rank with nothing"] if any(row.missing for row in rows) else []),

@@ -6,7 +6,6 @@ finite is left out: the store would turn infinity into a number.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -17,10 +16,12 @@ from typing import Any
 
 from sparsebench.config import digits
 from sparsebench.records import Record
+from sparsebench_board import documents
 from sparsebench_board.cells import Cell
+from sparsebench_board.documents import DIGEST, RUN
 from sparsebench_board.intervals import half_width, mean
 
-CELL, RUN, DIGEST, KIND = "sparsebench.cell", "sparsebench.run_id", "sparsebench.record", "sparsebench.kind"
+CELL, KIND, LABEL = "sparsebench.cell", "sparsebench.kind", "cell"
 PARENT = "mlflow.parentRunId"
 FINAL = {
     "test_loss": 4, "training_flops": 0, "training_ratio": 4, "inference_flops": 0, "inference_ratio": 4,
@@ -51,10 +52,12 @@ def entry(record: Record, cell: Cell) -> Entry:
     Raises:
         OSError, ValueError, KeyError, TypeError: a file of the record is missing, damaged or lacks something.
     """
-    own = {"seed": str(record.config.seed), RUN: record.id, DIGEST: digest(record), KIND: "run"}
+    texts = documents.texts(record)
+    own = {"seed": str(record.config.seed), RUN: record.id, DIGEST: documents.digest(texts), KIND: "run"}
     started, finished = _milliseconds(record.environment["started"]), _milliseconds(record.result["finished"])
     name, parameters = f"{_name(cell)} seed {record.config.seed}", flattened(record.config.model_dump(mode="json"))
-    return Entry(name, _tags(cell) | own, parameters, _series(record), record.path, started, finished)
+    tags = _tags(cell) | own | documents.packed(texts)
+    return Entry(name, tags, parameters, _series(record), record.path, started, finished)
 
 
 def cell_entry(cell: Cell) -> Entry:
@@ -72,14 +75,14 @@ def _tags(cell: Cell) -> dict[str, str]:
     config = cell.config
     return {
         "method": config.method, "backend": config.backend, "model": config.model, "dataset": config.dataset,
-        "sparsity": digits(config.sparsity), "distribution": config.distribution, CELL: cell.id,
+        "sparsity": digits(config.sparsity), "distribution": config.distribution,
+        LABEL: f"{_name(cell)}, {config.model} on {config.dataset}, {cell.id[:6]}", CELL: cell.id,
     }  # fmt: skip
 
 
 def digest(record: Record) -> str:
-    """SHA-256 over result.json and config.json: another digest is another result."""
-    content = b"".join((record.path / f"{name}.json").read_bytes() for name in ("result", "config"))
-    return hashlib.sha256(content).hexdigest()
+    """That of its documents as they lie on disk; raises OSError."""
+    return documents.digest(documents.texts(record))
 
 
 def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

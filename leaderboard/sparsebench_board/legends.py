@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from sparsebench_board import labels
 from sparsebench_board.groups import unranked
-from sparsebench_board.intervals import MANY, RESAMPLES, Interval
+from sparsebench_board.intervals import MANY, Interval
+from sparsebench_board.resampling import RESAMPLES
 from sparsebench_board.rows import Row
 
 TEST = "two-sided paired t-test over common seeds"

@@ -17,7 +17,8 @@ from sparsebench.records import Record
 from sparsebench_board import entries
 from sparsebench_board.cells import Cell, cells
 from sparsebench_board.shelf import Shelf, open_shelf
-from sparsebench_board.tracking import load, shown
+from sparsebench_board.tracking import line, load
+from sparsebench_board.welcome import greet
 
 DAMAGED = (UserError, OSError, ValueError, KeyError, TypeError)
 """What reading a damaged record, or one that lacks something, raises."""
@@ -69,8 +70,9 @@ def mirror(records: Sequence[Record], uri: str, artifacts: Path) -> Outcome:
         shelf = open_shelf(uri, artifacts)
         for cell in found:
             _mirror_cell(shelf, cell, tally)
+        greet(shelf)
     except Exception as error:  # stores raise what they like; records are complete, so the caller goes on
-        tally.reasons.append(_line(error))
+        tally.reasons.append(line(error))
     return tally.outcome(total)
 
 
@@ -85,7 +87,7 @@ def _mirror_record(shelf: Shelf, cell: Cell, record: Record, parent: str, tally:
     try:
         found = shelf.find(record.id, entries.digest(record)) or entries.entry(record, cell)
     except DAMAGED as error:
-        reason = _line(error) if isinstance(error, UserError) else f"{type(error).__name__}: {_line(error)}"
+        reason = line(error) if isinstance(error, UserError) else f"{type(error).__name__}: {line(error)}"
         tally.reasons.append(f"record {record.id}: {reason}")
         return
     known = shelf.knows(record.id)
@@ -95,8 +97,3 @@ def _mirror_record(shelf: Shelf, cell: Cell, record: Record, parent: str, tally:
     else:
         shelf.keep(found, parent)
         tally.counts["present"] += 1
-
-
-def _line(error: Exception) -> str:
-    """The first line of an error, of bearable length and without passwords."""
-    return shown((str(error).strip().splitlines() or [type(error).__name__])[0])[:300]

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from sparsebench.aside import place
 from sparsebench.records import Record
 from sparsebench_board.entries import digest
 from sparsebench_board.tracking import is_there
@@ -33,9 +32,7 @@ def note(records: Sequence[Record], uri: str, folder: Path) -> None:
     """Note that the store holds these records."""
     notes = _notes(folder)
     notes[_store(uri)] = notes.get(_store(uri), {}) | {record.id: digest(record) for record in records}
-    with tempfile.NamedTemporaryFile("w", dir=folder, prefix=NAME, delete=False) as file:
-        json.dump(notes, file)
-    os.replace(file.name, folder / NAME)
+    place(folder / NAME, json.dumps(notes).encode())
 
 
 def _notes(folder: Path) -> Notes:

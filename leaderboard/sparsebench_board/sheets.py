@@ -17,25 +17,34 @@ class Column(Generic[T]):
     """A title, an item's text under it, and the side that texts are aligned to.
 
     Where room is short, texts are broken over lines down to a width of `least`; 0 for those that are never broken.
+    A column of numbers has a `number` to sort by, None where it is unknown.
     """
 
     title: str
     text: Callable[[T], str]
     right: bool = False
     least: int = 0
+    number: Callable[[T], float | None] | None = None
 
     def of(self, part: Callable[[S], T]) -> Column[S]:
         """The same column for items that have such a one for a part."""
-        return Column(self.title, lambda item: self.text(part(item)), self.right, self.least)
+        number = self.number
+        of = None if number is None else lambda item: number(part(item))
+        return Column(self.title, lambda item: self.text(part(item)), self.right, self.least, of)
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line's texts, safe for a terminal; lines of one `section` stand together, dim ones rank with nothing."""
+    """A line's texts, safe for a terminal; lines of one `section` stand together, dim ones rank with nothing.
+
+    `numbers` are what to sort by, None where there is none; `cell` is the cell that the line tells of, if of one.
+    """
 
     texts: tuple[str, ...]
     section: Hashable = None
     dim: bool = False
+    numbers: tuple[float | None, ...] = ()
+    cell: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,8 +72,16 @@ def lines(
     items: Sequence[T],
     section: Callable[[T], Hashable] = lambda item: None,
     dim: Callable[[T], bool] = lambda item: False,
+    cell: Callable[[T], str] = lambda item: "",
 ) -> tuple[Line, ...]:
     """A line for each item."""
     return tuple(
-        Line(tuple(labels.plain(column.text(item)) for column in columns), section(item), dim(item)) for item in items
+        Line(
+            tuple(labels.plain(column.text(item)) for column in columns),
+            section(item),
+            dim(item),
+            tuple(column.number(item) if column.number else None for column in columns),
+            cell(item),
+        )
+        for item in items
     )

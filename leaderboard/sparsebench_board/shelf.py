@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparsebench_board.entries import CELL, DIGEST, KIND, PARENT, RUN, Entry, Series, summary
+from sparsebench_board.documents import DIGEST, RUN
+from sparsebench_board.entries import CELL, KIND, PARENT, Entry, Series, summary
 from sparsebench_board.tracking import connect, experiment
 
 if TYPE_CHECKING:
@@ -21,18 +22,20 @@ if TYPE_CHECKING:
 
 BATCH = 1000
 """Metrics in one request, the most that MLflow takes."""
-FINISHED = "FINISHED"
+FINISHED, PAGE = "FINISHED", "page"
 
 
 @dataclass
 class Shelf:
-    """The experiment's runs: `runs` by record, `parents` and the metrics of finished `children` by cell."""
+    """The experiment's runs: `runs` by record, `parents` and the metrics of finished `children` by cell, and `pages`,
+    which hold the board's page, the newest first."""
 
     client: MlflowClient
     experiment: str
     runs: defaultdict[str, list[Run]] = field(default_factory=lambda: defaultdict(list))
     parents: dict[str, Run] = field(default_factory=dict)
     children: defaultdict[str, dict[str, dict[str, float]]] = field(default_factory=lambda: defaultdict(dict))
+    pages: list[Run] = field(default_factory=list)
 
     def note(self, run: Run) -> None:
         """Take in a run that the store holds; runs that are not ours are passed over."""
@@ -41,8 +44,10 @@ class Shelf:
             self.parents.setdefault(tags[CELL], run)
         elif tags.get(KIND) == "run":
             self.runs[tags[RUN]].append(run)
-            if _finished(run):
+            if is_finished(run):
                 self.children[tags[CELL]][tags[RUN]] = run.data.metrics
+        elif tags.get(KIND) == PAGE:
+            self.pages.append(run)
 
     def parent(self, entry: Entry) -> str:
         """The run of a cell, made if it is not there."""
@@ -57,7 +62,20 @@ class Shelf:
 
     def find(self, record: str, digest: str) -> Run | None:
         """The finished run of a record with this digest, if there is one."""
-        return next((run for run in self.runs[record] if _finished(run) and run.data.tags.get(DIGEST) == digest), None)
+        return next(
+            (run for run in self.runs[record] if is_finished(run) and run.data.tags.get(DIGEST) == digest), None
+        )
+
+    @property
+    def page(self) -> Run | None:
+        """The one that is complete, if there is one."""
+        return next(filter(is_finished, self.pages), None)
+
+    def finished(self) -> Iterator[Run]:
+        """The run of every record that is mirrored whole, by id."""
+        for record in sorted(record for runs in self.children.values() for record in runs):
+            runs = self.runs[record]
+            yield next(filter(is_finished, runs), runs[0])  # what was added just now is, and does not know it
 
     def keep(self, run: Run, parent: str) -> None:
         """Make a run the only one of its record, under this parent."""
@@ -80,7 +98,7 @@ class Shelf:
         if not runs:
             return
         found, known = summary(runs), self.parents[cell]
-        if _finished(known) and found.items() <= known.data.metrics.items():
+        if is_finished(known) and found.items() <= known.data.metrics.items():
             return
         now = round(time.time() * 1000)
         self._log(parent, {(name, 0): value for name, value in found.items()}, now)
@@ -117,7 +135,7 @@ def open_shelf(uri: str, artifacts: Path) -> Shelf:
     """
     client = connect(uri)
     shelf = Shelf(client, experiment(client, uri, artifacts))
-    for run in _all_runs(client, shelf.experiment):
+    for run in all_runs(client, shelf.experiment):
         shelf.note(run)
     return shelf
 
@@ -127,7 +145,8 @@ def latest(series: Series) -> dict[str, float]:
     return {name: value for (name, _), value in sorted(series.items())}
 
 
-def _all_runs(client: MlflowClient, experiment: str) -> Iterator[Run]:
+def all_runs(client: MlflowClient, experiment: str) -> Iterator[Run]:
+    """Every run of an experiment that is not deleted, the newest first."""
     token = None
     while True:
         page = client.search_runs([experiment], max_results=1000, page_token=token)
@@ -137,5 +156,6 @@ def _all_runs(client: MlflowClient, experiment: str) -> Iterator[Run]:
             return
 
 
-def _finished(run: Run) -> bool:
+def is_finished(run: Run) -> bool:
+    """Whether its mirror was not interrupted."""
     return run.info.status == FINISHED

@@ -29,7 +29,7 @@ def board(rows: Sequence[Row]) -> View:
 def sheet(group: Sequence[Row]) -> Sheet:
     """The rows of one model and data set, in sections of equal sparsity."""
     shown = columns(group)
-    body = lines(shown, group, _section, lambda row: bool(row.missing))
+    body = lines(shown, group, _section, lambda row: bool(row.missing), lambda row: row.cell)
     return Sheet(title(group), preamble(group), shown, body, notes(group))
 
 

@@ -27,6 +27,8 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 """Set before MLflow is imported, where the user has not."""
 
@@ -70,7 +72,7 @@ def experiment(client: MlflowClient, uri: str, artifacts: Path) -> str:
     """The id of our experiment, created where it is not there and restored where it was deleted."""
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is None:
-        location = artifacts.absolute().as_uri() if is_local(uri) else None
+        location = None if is_server(uri) else artifacts.absolute().as_uri()
         return client.create_experiment(EXPERIMENT, artifact_location=location)
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
@@ -78,8 +80,13 @@ def experiment(client: MlflowClient, uri: str, artifacts: Path) -> str:
 
 
 def is_local(uri: str) -> bool:
-    """Whether the store is a database file, so that artifacts belong in a folder of this machine."""
+    """Whether the store is a database file."""
     return uri.startswith(SQLITE)
+
+
+def is_server(uri: str) -> bool:
+    """Whether MLflow runs behind it and knows where artifacts belong; of a database, that is a folder of ours."""
+    return uri.startswith(("http://", "https://", "databricks"))
 
 
 def is_there(uri: str) -> bool:
@@ -90,6 +97,11 @@ def is_there(uri: str) -> bool:
 def shown(text: str) -> str:
     """The text with addresses stripped of user name and password."""
     return re.sub(r"//[^/\s]*@", "//", text)
+
+
+def line(error: Exception) -> str:
+    """The first line of an error, of bearable length and without passwords."""
+    return shown((str(error).strip().splitlines() or [type(error).__name__])[0])[:300]
 
 
 def _check(uri: str) -> None:

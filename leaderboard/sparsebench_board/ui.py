@@ -18,9 +18,11 @@ from typing import IO
 from urllib.parse import quote
 
 from sparsebench.errors import UserError
-from sparsebench_board.tracking import EXPERIMENT, is_local, load, shown
+from sparsebench_board.prepared import BOARD
+from sparsebench_board.tracking import EXPERIMENT, connect, is_server, load, shown
 
 READY_WITHIN = 120.0
+EXPERIMENTS = "/#/experiments"
 ENVIRONMENT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
 """The job runner costs half a minute and half a gigabyte, for generative models only."""
 
@@ -31,12 +33,12 @@ def serve(uri: str, artifacts: Path, host: str = "127.0.0.1", port: int = 5000) 
     Raises:
         UserError: the port is taken, MLflow is not installed, or its server does not start.
     """
-    if uri.startswith(("http://", "https://")):
-        _say(f"MLflow's runs: {shown(uri).rstrip('/')}/#/experiments")
+    if is_server(uri):
+        _say(f"MLflow's runs: {shown(uri).rstrip('/')}{_there(uri)}")
         return
     load()
     _check_free(host, port)
-    with tempfile.TemporaryFile("w+") as log, _server(_command(uri, artifacts, host, port), log) as server:
+    with tempfile.TemporaryFile("w+") as log, _server(_command(artifacts, host, port), uri, log) as server:
         _await(server, host, port, log)
         _say(f"MLflow's runs: http://{host}:{port}{_page(host, port)}")
         _say("Ctrl-C ends it")
@@ -44,11 +46,9 @@ def serve(uri: str, artifacts: Path, host: str = "127.0.0.1", port: int = 5000) 
         raise UserError(_ended(log))
 
 
-def _command(uri: str, artifacts: Path, host: str, port: int) -> list[str]:
-    stores = ["--backend-store-uri", uri, "--no-serve-artifacts"]
-    root = ["--default-artifact-root", artifacts.absolute().as_uri()] if is_local(uri) else []
-    place = ["--host", host, "--port", str(port), "--workers", "1"]
-    return [sys.executable, "-m", "mlflow", "server", *stores, *root, *place]
+def _command(artifacts: Path, host: str, port: int) -> list[str]:
+    files = ["--no-serve-artifacts", "--default-artifact-root", artifacts.absolute().as_uri()]
+    return [sys.executable, "-m", "mlflow", "server", *files, "--host", host, "--port", str(port), "--workers", "1"]
 
 
 def _check_free(host: str, port: int) -> None:
@@ -60,9 +60,13 @@ def _check_free(host: str, port: int) -> None:
 
 
 @contextmanager
-def _server(command: list[str], log: IO[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """The process and its own, for as long as we are here, whatever ends us; Ctrl-C is no error."""
-    server = subprocess.Popen(command, env=os.environ | ENVIRONMENT, stdout=log, stderr=log, start_new_session=True)
+def _server(command: list[str], uri: str, log: IO[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """The process and its own, for as long as we are here, whatever ends us; Ctrl-C is no error.
+
+    Where its store is, which may hold a password, is told where no other user of this machine can read it.
+    """
+    settings = os.environ | ENVIRONMENT | {"MLFLOW_BACKEND_STORE_URI": uri}
+    server = subprocess.Popen(command, env=settings, stdout=log, stderr=log, start_new_session=True)
     try:
         yield server
     except KeyboardInterrupt:
@@ -95,11 +99,18 @@ def _ended(log: IO[str]) -> str:
 
 
 def _page(host: str, port: int) -> str:
-    """Where our runs are: without `workflowType` MLflow opens on an empty page for generative models."""
+    """Where our runs are: without a view, MLflow opens on an empty page for generative models."""
     answer = _get(host, port, f"/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(EXPERIMENT)}")
-    if answer is None:
-        return "/#/experiments"
-    return f"/#/experiments/{json.loads(answer)['experiment']['experiment_id']}/runs?workflowType=machine_learning"
+    return BOARD.address(json.loads(answer)["experiment"]["experiment_id"]) if answer else EXPERIMENTS
+
+
+def _there(uri: str) -> str:
+    """The same on a server that runs elsewhere, which may want a password that MLflow's client knows."""
+    try:
+        found = connect(uri).get_experiment_by_name(EXPERIMENT)
+    except Exception:  # the link leads to what there is, if anything
+        return EXPERIMENTS
+    return BOARD.address(found.experiment_id) if found else EXPERIMENTS
 
 
 def _get(host: str, port: int, path: str) -> bytes | None:

@@ -7,12 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from sparsebench import index
 from sparsebench import records as store
 from sparsebench.aside import alone
-from sparsebench.cli.options import with_records
+from sparsebench.cli.options import check_readable, with_records
 from sparsebench.cli.output import say, warn
 from sparsebench.cli.work import recorded
 from sparsebench.errors import UserError
+from sparsebench.hardware import documents
 
 Format = Literal["table", "md", "csv", "json"]
 View = Literal["table", "tied", "pareto", "budget", "frameworks"]
@@ -24,7 +26,24 @@ def read(records: Path, ids: Iterable[str]) -> list[store.Record]:
     Raises:
         UserError: with a line for each of them that cannot be read.
     """
-    return store.read_each(records / id for id in ids if recorded(records, id))
+    return index.read_each(records, [id for id in ids if recorded(records, id)])
+
+
+def found(records: Path, mlflow: bool | str = False, ids: Iterable[str] | None = None) -> list[store.Record]:
+    """The runs in a folder of records; or those that an MLflow store holds: the one of that URI, or for True the one
+    that they are mirrored to. All of them, or as far as they are there those of some ids.
+
+    Raises:
+        UserError: there is no such place, with a line for each run that cannot be read, or MLflow is not installed.
+    """
+    if mlflow is False:
+        check_readable(records)
+        return index.read_all(records) if ids is None else read(records, ids)
+    from sparsebench_board import mirrored, tracking
+
+    everything = mirrored.read_all(tracking.default_store(records)[0] if mlflow is True else mlflow)
+    wanted = None if ids is None else set(ids)
+    return [record for record in everything if wanted is None or record.id in wanted]
 
 
 def table(found: Sequence[store.Record], format: Format, against: str | None = None, references: bool = False) -> str:
@@ -59,6 +78,24 @@ def view(found: Sequence[store.Record], name: View, format: Format, budget: str)
     return formats.formatted(views[name](rows.rows(found)), format).rstrip("\n")
 
 
+def site(found: Sequence[store.Record], folder: Path, records: Path, against: str | None, budget: str) -> str:
+    """Write the static site of these records, and of the hardware documents in `records`; a line that says where it is.
+
+    Raises:
+        UserError: what it needs is not installed, it cannot be written, no record is of that method, or the budgets
+            make no sense.
+    """
+    from sparsebench_board import budgets
+    from sparsebench_board.extra import needs_board
+
+    with needs_board("jinja2"):
+        from sparsebench_board import site as pages
+
+    shares, measured = budgets.parsed(budget), documents.paths(records)
+    page = pages.write(found, folder, baseline=against, budgets=shares, hardware=measured)
+    return f"page of {len(found)} runs: {page}"
+
+
 def mirror(found: Sequence[store.Record], records: Path) -> None:
     """Mirror records to MLflow; what goes wrong there is a warning, since records are the truth."""
     from sparsebench_board import receipts, tracking
@@ -86,6 +123,17 @@ def mirror_pending(found: Sequence[store.Record], records: Path) -> None:
     pending = receipts.pending(found, tracking.default_store(records)[0], records)
     if pending:
         mirror(pending, records)
+
+
+def publish(found: Sequence[store.Record], records: Path) -> None:
+    """Log the page of all that MLflow holds, these records included; what goes wrong is a warning."""
+    from sparsebench_board import tracking
+    from sparsebench_board.page import publish as published
+
+    try:
+        published(found, *tracking.default_store(records), documents.paths(records))
+    except Exception as error:  # stores raise what they like, and runs can be seen without a page
+        warn(f"MLflow has no page of the board, or an old one ({tracking.line(error)})")
 
 
 def serve(records: Path, host: str, port: int) -> None:

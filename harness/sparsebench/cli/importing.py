@@ -47,4 +47,5 @@ def _sound(record: store.Record) -> store.Record:
     record.events()
     record.masks()
     record.weights()
+    record.movement()
     return record

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from sparsebench import records as store
 from sparsebench import suite as suites
 from sparsebench.cli import board
-from sparsebench.cli.options import RUNS, Data, Records, check_data, check_readable
+from sparsebench.cli.options import RUNS, Data, FromMLflow, Records, check_data
 from sparsebench.cli.output import say
 from sparsebench.cli.work import prepare_all
 from sparsebench.errors import UserError
@@ -21,6 +21,7 @@ VIEW = "the table; rows tied with each other; Pareto fronts; the best that a tra
 def leaderboard(
     *,
     records: Records = RUNS,
+    from_mlflow: FromMLflow = False,
     suite: Annotated[str | None, Parameter(help="only the runs of this suite")] = None,
     data: Data = None,
     view: Annotated[board.View, Parameter(help=VIEW)] = "table",
@@ -28,16 +29,19 @@ def leaderboard(
     references: Annotated[bool, Parameter(help="adds published rows, apart", negative="")] = False,
     budget: Annotated[str | None, Parameter(help=f"shares of dense training FLOPs for that view [{BUDGETS}]")] = None,
     format: Annotated[board.Format, Parameter(help="how to print it")] = "table",
+    html: Annotated[Path | None, Parameter(help="write it as a static site to this folder instead, every view")] = None,
 ) -> None:
     """Print the board: one row for each method, sparsity and backend, over all its seeds."""
-    _check(view, against, references, budget)
+    _check(html, view, against, references, budget, format)
     check_data(data)
-    check_readable(records)
-    if suite is None:
-        found = store.read_all(records)
-    else:
+    ids = None
+    if suite is not None:
         entries = prepare_all(suites.runs(suites.load(suite)), data, records)
-        found = board.read(records, [entry.id for entry in entries if entry.listed])
+        ids = [entry.id for entry in entries if entry.listed]
+    found = board.found(records, from_mlflow, ids)
+    if html is not None:
+        say(board.site(found, html, records, against, budget or BUDGETS))
+        return
     say(
         board.table(found, format, against, references)
         if view == "table"
@@ -45,8 +49,21 @@ def leaderboard(
     )
 
 
-def _check(view: board.View, against: str | None, references: bool, budget: str | None) -> None:
-    """Refuse options that another view has no use for."""
+def _check(
+    html: Path | None, view: board.View, against: str | None, references: bool, budget: str | None, format: board.Format
+) -> None:
+    """Refuse options that another view, or the site, has no use for."""
+    if html is not None:
+        for given, option in (
+            (view != "table", "--view"),
+            (references, "--references"),
+            (format != "table", "--format"),
+        ):
+            if given:
+                raise UserError(
+                    f"{option} is not for --html, which writes every view and format: leave one of the two out"
+                )
+        return
     for given, option, wanted in (
         (against is not None, "--against", "table"), (references, "--references", "table"),
         (budget is not None, "--budget", "budget"),

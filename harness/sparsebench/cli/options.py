@@ -22,6 +22,13 @@ Weights = Annotated[
 ]
 Device = Annotated[Literal["cpu", "cuda"], Parameter(help="where to train")]
 MLflow = Annotated[bool, Parameter(help="mirror to MLflow what it does not hold yet")]
+FromMLflow = Annotated[
+    bool | str,
+    Parameter(
+        name="--from-mlflow", negative=(), show_default=False,
+        help="take runs from MLflow instead: from this URI, or without one from where they are mirrored to",
+    ),
+]  # fmt: skip
 
 RUNS = Path("runs")
 

@@ -9,10 +9,9 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.markdown import Markdown
 
-from sparsebench import plugins
+from sparsebench import plugins, shipped
 from sparsebench.cli.output import say
 from sparsebench.method import Method
-from sparsebench.shipped import roots
 
 SETTINGS = ("delta_t", "alpha", "begin", "end", "anneal")
 
@@ -24,19 +23,13 @@ def show(
 ) -> None:
     """Print a method's card: rendered on a terminal, the Markdown itself elsewhere."""
     method = plugins.load("methods", name)
-    text = card(name) or described(method)
+    text = shipped.card(name) or described(method)
     console = Console(file=sys.stdout)
     if not console.is_terminal:
         return say(text.rstrip())
     with console.capture() as rendered:
         console.print(Markdown(text, hyperlinks=False))
     say(rendered.get().rstrip())
-
-
-def card(name: str) -> str | None:
-    """The text of a method's card; None: it has none."""
-    paths = [root / "docs" / "methods" / f"{name}.md" for root in roots()]
-    return next((path.read_text(encoding="utf-8") for path in paths if path.is_file()), None)
 
 
 def described(method: Method) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter, validators
 
-from sparsebench import records as store
+from sparsebench import index
 from sparsebench.cli import board
 from sparsebench.cli.options import RUNS, Records, check_readable, check_writable
 from sparsebench.errors import UserError
@@ -21,8 +21,9 @@ def ui(
     """Browse all runs in MLflow. What is not mirrored yet is mirrored first; Ctrl-C ends it."""
     check_readable(records)
     check_writable(records)
-    found = store.read_all(records)
+    found = index.read_all(records)
     if not found:
         raise UserError(f"no records in {records}: there is nothing to show yet; `sparsebench run quick` makes some")
     board.mirror(found, records)
+    board.publish(found, records)
     board.serve(records, host, port)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from sparsebench.config import digits
-from sparsebench_board import labels, legends
+from sparsebench_board import legends
 from sparsebench_board.budgets import Bought, bought
-from sparsebench_board.columns import ACCURACY, BACKEND, SEEDS, identity, settings
+from sparsebench_board.columns import ACCURACY, BACKEND, SEEDS, TRAINING, identity, settings
 from sparsebench_board.rows import Row
 from sparsebench_board.sheets import Column, Sheet, View, lines
 from sparsebench_board.views import shared
@@ -16,11 +16,21 @@ from sparsebench_board.views import shared
 FIELDS = (
     "budget", *shared.NAMED, "training_flops", "training_ratio", "best", *shared.DIFFERENCE, "p_holm", "candidates",
 )  # fmt: skip
+
+
+def _row(each: Bought) -> Row:
+    return each.row
+
+
 OWN = (
-    Column[Bought]("train FLOPs", lambda each: labels.ratio(each.row.training_ratio)),
-    Column[Bought]("to best", lambda each: f"best of {each.of}" if each.best else shared.gain(each.difference)),
-    Column[Bought]("p", lambda each: labels.chance(each.p_holm)),
-    Column[Bought]("could show", lambda each: shared.detectable(each.difference)),
+    *shared.of_rows((TRAINING,), _row),
+    Column[Bought](
+        "to best",
+        lambda each: f"best of {each.of}" if each.best else shared.gain(each.difference),
+        number=lambda each: 0.0 if each.best else shared.middle(each),
+    ),
+    Column[Bought]("p", shared.chance, number=shared.p_holm),
+    Column[Bought]("could show", shared.could_show, number=shared.detectable),
 )
 NOTES = (
     "budget: at most so much of the FLOPs of dense training at length 1×, whatever sparsity and length; "
@@ -38,7 +48,7 @@ def view(rows: Sequence[Row], budgets: Sequence[float]) -> View:
 
 
 def _sheet(rows: Sequence[Row], found: list[Bought], budgets: Sequence[float]) -> Sheet:
-    within = Column[Bought]("budget", lambda each: f"{digits(each.budget)}×")
+    within = Column[Bought]("budget", lambda each: f"{digits(each.budget)}×", number=lambda each: each.budget)
     columns = (
         within,
         *shared.of_rows((*identity(rows), BACKEND, ACCURACY), _row),
@@ -46,14 +56,10 @@ def _sheet(rows: Sequence[Row], found: list[Bought], budgets: Sequence[float]) -
         SEEDS.of(_row),
         *shared.of_rows(settings(rows), _row),
     )
-    body = lines(columns, found, lambda each: each.budget)
+    body = lines(columns, found, lambda each: each.budget, cell=lambda each: each.row.cell)
     idle = [digits(budget) for budget in budgets if budget not in {each.budget for each in found}]
     dear = [f"no row costs as little as {', '.join(f'{budget}×' for budget in idle)}"] if idle else []
     return shared.sheet(rows, columns, body, *NOTES, *legends.left_out(rows), *dear)
-
-
-def _row(each: Bought) -> Row:
-    return each.row
 
 
 def _entry(each: Bought) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sparsebench_board import labels, legends
-from sparsebench_board.columns import identity, settings
+from sparsebench_board.columns import ACCURACY, identity, settings
 from sparsebench_board.frameworks import Twins, single, twins
 from sparsebench_board.rows import Row
 from sparsebench_board.sheets import Column, Sheet, View, lines
@@ -35,15 +36,15 @@ def _sheet(rows: Sequence[Row], found: list[Twins]) -> Sheet:
     columns = (
         *named,
         *((Column[Twins]("backends", lambda pair: pair.what),) if several else ()),
-        Column[Twins](_side(found, 0), lambda pair: labels.accuracy(pair.first.accuracy, pair.first.interval)),
-        Column[Twins](_side(found, 1), lambda pair: labels.accuracy(pair.second.accuracy, pair.second.interval)),
-        Column[Twins](_between(found), lambda pair: shared.gain(pair.difference)),
-        Column[Twins]("p", lambda pair: labels.chance(pair.p_holm)),
-        Column[Twins]("could show", lambda pair: shared.detectable(pair.difference)),
+        replace(ACCURACY.of(_first), title=_side(found, 0)),
+        replace(ACCURACY.of(_second), title=_side(found, 1)),
+        Column[Twins](_between(found), lambda pair: shared.gain(pair.difference), number=shared.middle),
+        Column[Twins]("p", shared.chance, number=shared.p_holm),
+        Column[Twins]("could show", shared.could_show, number=shared.detectable),
         Column[Twins]("seeds", lambda pair: labels.spans(pair.difference.seeds), least=5),
         *shared.of_rows(settings(rows), _first),
     )
-    body = lines(columns, found, lambda pair: pair.first.sparsity, _lacks)
+    body = lines(columns, found, lambda pair: pair.first.sparsity, _lacks, lambda pair: pair.first.cell)
     short = ["dim lines lack seeds that others have"] if any(map(_lacks, found)) else []
     return shared.sheet(rows, columns, body, *NOTES, *short, *_single(rows, found))
 
@@ -54,6 +55,10 @@ def _lacks(pair: Twins) -> bool:
 
 def _first(pair: Twins) -> Row:
     return pair.first
+
+
+def _second(pair: Twins) -> Row:
+    return pair.second
 
 
 def _side(found: Sequence[Twins], place: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from sparsebench_board import labels, legends
 from sparsebench_board.columns import ACCURACY, BACKEND, identity, settings
 from sparsebench_board.fronts import COSTS, Standing, fronts
-from sparsebench_board.intervals import RESAMPLES
+from sparsebench_board.resampling import RESAMPLES
 from sparsebench_board.rows import Row
 from sparsebench_board.sheets import Column, Sheet, View, lines
 from sparsebench_board.views import shared
@@ -39,7 +39,7 @@ def view(rows: Sequence[Row]) -> View:
 def _sheet(rows: Sequence[Row], found: list[Standing]) -> Sheet:
     named = shared.of_rows((*identity(rows), BACKEND, ACCURACY), _row)
     columns = (*named, *map(_column, SHOWN), *shared.of_rows(settings(rows), _row))
-    body = lines(columns, found, lambda standing: standing.row.sparsity)
+    body = lines(columns, found, lambda standing: standing.row.sparsity, cell=lambda standing: standing.row.cell)
     return shared.sheet(rows, columns, body, *NOTES, *legends.left_out(rows))
 
 
@@ -55,7 +55,7 @@ def _column(cost: str) -> Column[Standing]:
         parts = text(standing.row), "*" if standing.on[cost] else "", "" if chance is None else f"{chance:.0%}"
         return " ".join(part for part in parts if part)
 
-    return Column(title, told)
+    return Column(title, told, number=lambda standing: COSTS[cost](standing.row))
 
 
 def _entry(standing: Standing) -> dict[str, Any]:

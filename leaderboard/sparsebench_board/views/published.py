@@ -16,13 +16,17 @@ from sparsebench_board.table import board, sheet
 
 COLUMNS = (
     Column[Reference]("method", lambda each: each.method, least=10),
-    Column[Reference]("sparsity", lambda each: digits(each.sparsity)),
+    Column[Reference]("sparsity", lambda each: digits(each.sparsity), number=lambda each: each.sparsity),
     Column[Reference]("distrib.", lambda each: each.distribution or NO_DISTRIBUTION),
-    Column[Reference]("length", lambda each: f"{digits(each.multiplier)}×"),
-    Column[Reference]("published %", lambda each: labels.percent(each.accuracy, None)),
-    Column[Reference]("std", lambda each: labels.size(each.std)),
-    Column[Reference]("train FLOPs", lambda each: _ratio(each.training_ratio)),
-    Column[Reference]("infer FLOPs", lambda each: _ratio(each.inference_ratio)),
+    Column[Reference]("length", lambda each: f"{digits(each.multiplier)}×", number=lambda each: each.multiplier),
+    Column[Reference](
+        "published %", lambda each: labels.percent(each.accuracy, None), number=lambda each: each.accuracy
+    ),
+    Column[Reference]("std", lambda each: labels.size(each.std), number=lambda each: each.std),
+    Column[Reference]("train FLOPs", lambda each: _ratio(each.training_ratio), number=lambda each: each.training_ratio),
+    Column[Reference](
+        "infer FLOPs", lambda each: _ratio(each.inference_ratio), number=lambda each: each.inference_ratio
+    ),
     Column[Reference]("source", lambda each: each.source, least=24),
 )
 NOTES = (

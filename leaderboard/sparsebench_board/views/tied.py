@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sparsebench_board import labels, legends
+from sparsebench_board import legends
 from sparsebench_board.columns import ACCURACY, BACKEND, SEEDS, identity, settings
 from sparsebench_board.rows import Row
 from sparsebench_board.sheets import Column, Sheet, View, lines
@@ -15,10 +15,14 @@ from sparsebench_board.views import shared
 FIELDS = (*shared.NAMED, "letters", "best", "tied_with_best", "tied", *shared.DIFFERENCE, "p_holm", "tests")
 OWN = (
     Column[Tie]("groups", lambda tie: tie.letters or "–"),
-    Column[Tie]("to best", lambda tie: "best" if tie.best else shared.gain(tie.difference)),
-    Column[Tie]("p", lambda tie: labels.chance(tie.p_holm)),
+    Column[Tie](
+        "to best",
+        lambda tie: "best" if tie.best else shared.gain(tie.difference),
+        number=lambda tie: 0.0 if tie.best else shared.middle(tie),
+    ),
+    Column[Tie]("p", shared.chance, number=shared.p_holm),
     Column[Tie]("tied", lambda tie: "yes" if tie.tied_with_best else "no"),
-    Column[Tie]("could show", lambda tie: shared.detectable(tie.difference)),
+    Column[Tie]("could show", shared.could_show, number=shared.detectable),
 )
 NOTES = (
     "groups: rows of the same sparsity share a letter exactly where they cannot be told apart (p ≥ 0.05)",
@@ -41,7 +45,7 @@ def _sheet(rows: Sequence[Row], found: list[Tie]) -> Sheet:
         SEEDS.of(_row),
         *shared.of_rows(settings(rows), _row),
     )
-    body = lines(columns, found, lambda tie: tie.row.sparsity)
+    body = lines(columns, found, lambda tie: tie.row.sparsity, cell=lambda tie: tie.row.cell)
     return shared.sheet(rows, columns, body, *NOTES, *legends.left_out(rows))
 
 

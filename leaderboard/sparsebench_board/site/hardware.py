@@ -1,0 +1,202 @@
+"""What the hardware page says: each document of `sparsebench bench`, as tables; one that is damaged says why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sparsebench.errors import UserError
+from sparsebench.hardware import documents
+from sparsebench.hardware.schema import Ceilings, Compared, Document, Machine, Product, Step
+from sparsebench_board import labels
+from sparsebench_board.sheets import Column, Sheet, lines
+from sparsebench_board.site.tables import Table, plain
+
+NONE_SHOWN = "none shown"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One document: which file it is, the machine in lines, and its tables."""
+
+    file: str
+    device: str
+    machine: tuple[tuple[str, str], ...]
+    steps: Table | None
+    products: tuple[Table, ...]
+    missing: tuple[tuple[str, str], ...]
+    cut: tuple[str, ...]
+
+
+def measured(paths: Sequence[Path]) -> tuple[list[Measured], list[str]]:
+    """The documents in some files, the latest first, and a line for each that cannot be read."""
+    found: list[tuple[str, Measured]] = []
+    broken: list[str] = []
+    for path in paths:
+        try:
+            document = documents.read(path)
+        except UserError as error:
+            broken.append(str(error).replace(str(path), path.name))
+        else:
+            found.append((document.machine.started, _measured(path, document, len(found))))
+    return [each for _, each in sorted(found, key=lambda pair: pair[0], reverse=True)], broken
+
+
+def _measured(path: Path, document: Document, place: int) -> Measured:
+    names = dict.fromkeys(product.name for product in document.products)
+    by_name = [[product for product in document.products if product.name == name] for name in names]
+    reasons: dict[str, list[str]] = {}
+    for each in document.missing:
+        reasons.setdefault(each.reason, []).append(each.what)
+    return Measured(
+        path.name,
+        document.machine.name,
+        tuple(_machine(document.machine)),
+        plain(f"steps-{place}", _steps(document.steps)) if document.steps else None,
+        tuple(plain(f"kernels-{place}-{k}", _kernels(same)) for k, same in enumerate(by_name)),
+        tuple((", ".join(what), reason) for reason, what in reasons.items()),
+        document.cut,
+    )
+
+
+# ---- the machine ----------------------------------------------------------------------------------------------
+
+
+def _machine(machine: Machine) -> list[tuple[str, str]]:
+    commit = f" ({machine.commit})" if machine.commit else ""
+    clock = f" at {machine.cpu_mhz:,.0f} MHz" if machine.cpu_mhz else ""
+    gpu = ", ".join(f"{name} {value}" for name, value in (machine.gpu or {}).items() if name != "name")
+    packages = ", ".join(f"{name} {version}" for name, version in sorted(machine.packages.items()))
+    return [
+        ("processor", f"{machine.cpu}{clock}, {machine.threads} threads"),
+        *([("device", f"{machine.name}, {gpu}")] if machine.gpu else []),
+        ("versions", f"sparsebench {machine.sparsebench}{commit}, Python {machine.python}, {packages}"),
+        ("started", machine.started),
+        *_ceilings(machine.ceilings),
+    ]
+
+
+def _ceilings(ceilings: Ceilings) -> list[tuple[str, str]]:
+    """The most that was measured of the device itself."""
+    found = [("memory", ceilings.memory, "B/s")] if ceilings.memory else []
+    found += [(f"products, {precision}", each, "FLOP/s") for precision, each in ceilings.products.items()]
+    return [
+        (f"ceiling: {what}", f"{labels.amount(each.rate, unit)}, by {each.by}") for what, each, unit in found if each
+    ]
+
+
+# ---- steps ----------------------------------------------------------------------------------------------------
+
+
+def _steps(steps: Sequence[Step]) -> Sheet:
+    columns: tuple[Column[Step], ...] = (
+        Column("model", lambda step: step.model),
+        Column("backend", lambda step: step.backend),
+        Column("precision", lambda step: step.precision),
+        _number("batch", lambda step: step.batch, "{:,.0f}"),
+        _number("px", lambda step: step.size, "{:,.0f}"),
+        _number("dense ms", lambda step: 1000 * step.step_seconds.dense, "{:,.3g}"),
+        _number("masked ms", lambda step: 1000 * step.step_seconds.masked, "{:,.3g}"),
+        Column(
+            "masked / dense",
+            lambda step: bounded(step.masked_to_dense, 3),
+            number=lambda step: step.masked_to_dense.median,
+        ),
+        _number("images/s", lambda step: step.images_per_second.masked, "{:,.0f}"),
+        _number("update ms", lambda step: 1000 * step.update.median if step.update else None, "{:,.3g}"),
+        _number("peak MB", lambda step: step.memory.peak / 1e6 if step.memory.peak else None, "{:,.0f}"),
+        _number("first step s", lambda step: step.compile_seconds.masked, "{:.1f}"),
+    )
+    sparsities = sorted({f"{step.sparsity:g} by {step.distribution}" for step in steps})
+    of = dict.fromkeys(f"{step.model} in {step.backend}: {'; '.join(step.cut)}" for step in steps if step.cut)
+    notes = (
+        f"masked: sparsity {', '.join(sparsities)}; images/s of masked training",
+        "masked / dense: the median ratio of paired times [95 % interval]; 1 means that masks cost nothing",
+        "update: all masks once by RigL, the dense gradient included; first step: what it took longer than later ones",
+        *dict.fromkeys(f"peak: {step.memory.of}" for step in steps),
+        *(f"cut for lack of time, {each}" for each in of),
+    )
+    return Sheet("A training step, dense and masked", (), columns, lines(columns, steps), notes)
+
+
+def _number(title: str, value: Callable[[Step], float | None], form: str) -> Column[Step]:
+    def text(step: Step) -> str:
+        found = value(step)
+        return "–" if found is None else form.format(found)
+
+    return Column(title, text, right=True, number=value)
+
+
+def bounded(compared: Compared, places: int) -> str:
+    """`1.041 [1.035, 1.047]`; without an interval, how many pairs there were."""
+    if compared.low is None or compared.high is None:
+        return f"{compared.median:.{places}f} ({compared.pairs} pairs)"
+    return f"{compared.median:.{places}f} [{compared.low:.{places}f}, {compared.high:.{places}f}]"
+
+
+# ---- kernels --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A line of the table: a kernel's product at each density, or dense engines', or theory."""
+
+    name: str
+    texts: tuple[str, ...]
+    numbers: tuple[float | None, ...]
+
+
+def _kernels(products: Sequence[Product]) -> Sheet:
+    """A line for each sparse kernel, a column for each density; the best dense engine above, theory below."""
+    densities = sorted({product.density for product in products}, reverse=True)
+    shapes = " → ".join(f"{out} × {into}" for out, into in products[0].shapes)
+    found = {(product.kernel, product.precision, product.density): product for product in products}
+    sparse = dict.fromkeys((p.kernel, p.precision) for p in products if p.pattern != "dense")
+    several = len({precision for _, precision in sparse}) > 1
+    body = [
+        _kernel(f"{name} {precision}" if several else name, [found.get((name, precision, each)) for each in densities])
+        for name, precision in sparse
+    ]
+    theory = Kernel("in theory", tuple(f"{1 / each:.3g}×" for each in densities), tuple(1 / each for each in densities))
+    columns = (
+        Column[Kernel]("kernel", lambda kernel: kernel.name),
+        *(_density(place, density) for place, density in enumerate(densities)),
+    )
+    dense = [f"{density:g}: {best}" for density in densities if (best := _best_dense(products, density))]
+    notes = (
+        "speed-up over the best dense engine of the same precision, [95 % interval] of paired ratios; below 1: slower",
+        f"{NONE_SHOWN}: the interval holds 1, or there were too few pairs for one",
+        *([f"best dense engine at each density: {', '.join(dense)}"] if dense else []),
+    )
+    title = f"{products[0].name}: {shapes}, {products[0].rows} rows"
+    return Sheet(title, (), columns, lines(columns, [*body, theory], lambda kernel: kernel is theory), notes)
+
+
+def _density(place: int, density: float) -> Column[Kernel]:
+    return Column(
+        f"density {density:g}",
+        lambda kernel: kernel.texts[place],
+        right=True,
+        number=lambda kernel: kernel.numbers[place],
+    )
+
+
+def _kernel(name: str, products: Sequence[Product | None]) -> Kernel:
+    told = [_speedup(product) for product in products]
+    return Kernel(name, tuple(text for text, _ in told), tuple(number for _, number in told))
+
+
+def _speedup(product: Product | None) -> tuple[str, float | None]:
+    if product is None:
+        return "missing", None
+    if product.speedup is None:
+        return "no dense engine", None
+    return (bounded(product.speedup, 2) if product.speedup.ratio.clear else NONE_SHOWN), product.speedup.median
+
+
+def _best_dense(products: Sequence[Product], density: float) -> str:
+    """The float32 engine with the least median."""
+    dense = [p for p in products if (p.density, p.pattern, p.precision) == (density, "dense", "float32")]
+    best = min(dense, key=lambda product: product.median, default=None)
+    return f"{best.kernel} {1000 * best.median:.3g} ms" if best else ""
