@@ -70,7 +70,7 @@ def mirror(records: Sequence[Record], uri: str, artifacts: Path) -> Outcome:
         for cell in found:
             _mirror_cell(shelf, cell, tally)
     except Exception as error:  # stores raise what they like; records are complete, so the caller goes on
-        tally.reasons.append(_line(error))
+        tally.reasons.append(told(error))
     return tally.outcome(total)
 
 
@@ -85,7 +85,7 @@ def _mirror_record(shelf: Shelf, cell: Cell, record: Record, parent: str, tally:
     try:
         found = shelf.find(record.id, entries.digest(record)) or entries.entry(record, cell)
     except DAMAGED as error:
-        reason = _line(error) if isinstance(error, UserError) else f"{type(error).__name__}: {_line(error)}"
+        reason = told(error) if isinstance(error, UserError) else f"{type(error).__name__}: {told(error)}"
         tally.reasons.append(f"record {record.id}: {reason}")
         return
     known = shelf.knows(record.id)
@@ -97,6 +97,6 @@ def _mirror_record(shelf: Shelf, cell: Cell, record: Record, parent: str, tally:
         tally.counts["present"] += 1
 
 
-def _line(error: Exception) -> str:
+def told(error: Exception) -> str:
     """The first line of an error, of bearable length and without passwords."""
     return shown((str(error).strip().splitlines() or [type(error).__name__])[0])[:300]
