@@ -38,9 +38,10 @@ class Signals:
     """What a score may look at, all in the layer's canonical shape.
 
     `weight` and `gradient` are float32; `gradient` is the dense loss gradient of the full batch (without the
-    weight-decay term), None unless the method `needs_gradient`; `mask` is bool; `role` says what the score is
-    for (start, drop or grow); `noise(purpose)` draws float32 scores in [0, 1) keyed by seed, iteration, layer
-    and purpose; `aux` is what the method's `observe` made of the steps so far, float32.
+    weight-decay term), None unless the method `needs_gradient`; with `active_gradient` it is 0 where `mask` is false,
+    and None for growth. `mask` is bool; `role` says what the score is for (start, drop or grow); `noise(purpose)` draws
+    float32 scores in [0, 1) keyed by seed, iteration, layer and purpose; `aux` is what the method's `observe` made of
+    the steps so far, float32.
     """
 
     weight: Any
@@ -222,6 +223,8 @@ class Method:
     `begin` and `end` are shares of the run's length, so a training multiplier scales them; ΔT it does not.
     `unread` names those that its `when` does not look at, which are then no part of a run's identity.
     `initial_share` is the share of the planned sparsity that the first mask has: 1 starts sparse, 0 dense.
+    `active_gradient` says that it looks at the gradients of active connections alone, which every step has: its updates
+    cost no dense gradient, and it is shown none.
     `rank` says how many connections each layer keeps; a method that ranks `all_layers` together only drops.
     `redistribute`: what is dropped is grown in layers in proportion to this summary (None: where it was dropped).
     `grown_value` names what grown connections start at (`VALUES`). A method `from_ticket` takes its first mask from
@@ -241,6 +244,7 @@ class Method:
     grow: Score = random
     select: Select = top
     needs_gradient: bool = False
+    active_gradient: bool = False
     delta_t: int = 100
     alpha: float = 0.3
     begin: float = 0.0
