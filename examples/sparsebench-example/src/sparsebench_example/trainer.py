@@ -149,5 +149,5 @@ class Trainer:
         """The mean loss of batch i and its dense gradients, mean over the equal parts of the batch."""
         recipe, parts = state.task.recipe, self._data.parts(state.task, feed, i)
         done = [state.network.gradients(state.parameters, *part, recipe.label_smoothing) for part in parts]
-        loss = sum(loss for loss, _ in done) / len(parts)
-        return loss, {name: sum(each[name] for _, each in done) / len(parts) for name in state.parameters}
+        losses, gradients = zip(*done, strict=True)
+        return sum(losses) / len(parts), {name: np.mean([g[name] for g in gradients], 0) for name in state.parameters}
