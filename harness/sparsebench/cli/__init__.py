@@ -59,6 +59,10 @@ HELP = {
     "show": """Show a method's card: equations, source, choices, defaults, cost.
 
         For example: `sparsebench show method rigl`""",
+    "new": """Write a package for a method, backend or model of yours.
+
+        It installs, runs and is tested before you change anything in it.
+        For example: `sparsebench new method my-method`""",
     "export": """Write a run's network to files: dense weights, zero outside the masks, and the masks.
 
         timm's models load the weights, and `train --weights` starts from them.
