@@ -30,7 +30,7 @@ steps = 200
 [updates]
 delta_t = 20
 [grid]
-methods = ["dense", "static", "rigl", "snfs", "pruning", "mest-em"]
+methods = ["dense", "static", "rigl", "snfs", "pruning", "mest-em", "mest-ems"]
 sparsities = [0.9]
 backends = ["numpy"]
 seeds = 1
@@ -68,7 +68,7 @@ def on_digits(steps=20, **recipe):
 
 
 def test_what_it_registers_is_listed(site, tmp_path):
-    for what, names in (("methods", {"mest", "mest-em", "rigl"}), ("backends", {"numpy", "torch", "jax"})):
+    for what, names in (("methods", {"mest", "mest-em", "mest-ems", "rigl"}), ("backends", {"numpy", "torch", "jax"})):
         code, out, err = installed.sparsebench("list", what, site=site, folder=tmp_path)
         assert (code, err) == (0, [])
         assert {line.split()[0] for line in out} >= names
@@ -79,7 +79,7 @@ def test_a_suite_runs_in_it(site, tmp_path):
     code, out, err = installed.sparsebench("run", "theirs.toml", "--no-mlflow", site=site, folder=tmp_path)
     assert (code, err) == (0, [])
     found = {record.config.method: record for record in map(records.read, records.paths(tmp_path / "runs"))}
-    assert set(found) == {"dense", "static", "rigl", "snfs", "pruning", "mest-em"}
+    assert set(found) == {"dense", "static", "rigl", "snfs", "pruning", "mest-em", "mest-ems"}
     assert all(any(name in line and "numpy" in line for line in out) for name in found)
     for name, record in found.items():
         active = sum(int(mask.sum()) for mask in record.masks().values())
@@ -126,7 +126,7 @@ def test_twenty_steps_agree(numpy_trainer, other, recipe, method):
 
 
 @pytest.mark.parametrize("other", ["torch", "jax"])
-@pytest.mark.parametrize("name", ["set", "rigl", "snfs", "pruning", "pruning-global", "mest-em"])
+@pytest.mark.parametrize("name", ["set", "rigl", "snfs", "pruning", "pruning-global", "mest-em", "mest-ems"])
 def test_the_first_update_gives_the_same_masks(numpy_trainer, other, name):
     job, method, masks = on_digits(), short(plugins.load("methods", name), delta_t=5), []
     for trainer in (numpy_trainer, trainer_on(other)):
@@ -156,6 +156,15 @@ def test_elastic_mutation_halves_and_ends(importable):
     assert [event.iteration for event in events] == list(range(100, 1200, 100))
     assert [event.drop_fraction for event in events] == [0.2] * 8 + [0.1] * 3
     assert all(event.replaces_step for event in events)
+
+
+def test_a_soft_bound_is_denser_in_between(numpy_trainer):
+    job, method = on_digits(16), short(plugins.load("methods", "mest-ems"), end=0.75, alpha=0.4)
+    found = []
+    for event, _, state in walk(numpy_trainer, job, method, 0.9):
+        found += [(event.iteration, numpy_trainer.masks(state)["fc1"].sum())] if event else []
+    planned = oracle.active(64 * 300, 0.9)
+    assert found == [(3, planned * 14 // 10), (6, planned * 14 // 10), (9, planned * 12 // 10), (12, planned)]
 
 
 # ---- laws -------------------------------------------------------------------------------------------------------

@@ -55,6 +55,15 @@ each_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: meth
 sizes = st.integers(0, 10**7).flatmap(lambda size: st.tuples(st.just(size), st.integers(0, size)))
 
 
+@given(sizes, sparsities, fractions, st.floats(0, 3))
+def test_growth_beyond_the_plan_goes_at_the_next_update(sizes, sparsity, drop_fraction, beyond):
+    size, now = sizes
+    planned = oracle.active(size, sparsity)
+    over = plan(layer((size,)), sparsity, 1.0, now, drop_fraction, beyond)
+    assert over.active == min(planned + int(beyond * planned), size)
+    assert plan(layer((size,)), sparsity, 1.0, over.active, 0.0) == Counts(planned, 0)
+
+
 @given(sizes, sparsities, fractions, fractions)
 def test_plan_is_the_oracles(sizes, sparsity, share, drop_fraction):
     size, now = sizes

@@ -47,11 +47,17 @@ class Change:
     dropped: int
 
 
-def plan(layer: Layer, sparsity: float, share: float, now: int, drop_fraction: float) -> Counts:
-    """Drop n = trunc(f · active) entries, or more if fewer may stay, then fill up to N − ⌊share·s·N⌋."""
+def plan(
+    layer: Layer, sparsity: float, share: float, now: int, drop_fraction: float, overgrowth: float = 0.0
+) -> Counts:
+    """Drop n = trunc(f · active) entries, or more if fewer may stay, then fill up to M = N − ⌊share·s·N⌋.
+
+    And beyond it by trunc(overgrowth · M) entries, as far as there is room.
+    """
     target = active(layer.size, share * sparsity)
     kept = min(now - math.trunc(drop_fraction * now), target)
-    return Counts(kept, target - kept)
+    filled = min(target + math.trunc(overgrowth * target), layer.size)
+    return Counts(kept, filled - kept)
 
 
 def budget(
@@ -72,7 +78,7 @@ def _layer_budget(method: Method, layer: Layer, sparsity: float, now: int, event
         return Counts(now - dropped, dropped)
     if method.rank is not each_layer:
         return Counts(active(layer.size, event.sparsity_share * sparsity), 0)
-    return plan(layer, sparsity, event.sparsity_share, now, event.drop_fraction)
+    return plan(layer, sparsity, event.sparsity_share, now, event.drop_fraction, event.overgrowth)
 
 
 def allotted(

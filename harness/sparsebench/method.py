@@ -182,7 +182,8 @@ class Event:
     """One mask update, as the host decides it.
 
     `drop_fraction` of the active connections are dropped, then the layer is filled up to the count that
-    `sparsity_share` (1 = all) of its planned sparsity leaves active. An event that `replaces_step` consumes
+    `sparsity_share` (1 = all) of its planned sparsity leaves active, and beyond it by `overgrowth`, a share of that
+    count (not where layers are compared); the next event drops at least those. An event that `replaces_step` consumes
     batch `iteration` for its gradient and takes no optimizer step; any other follows that iteration's step.
     """
 
@@ -190,6 +191,7 @@ class Event:
     drop_fraction: float = 0.0
     sparsity_share: float = 1.0
     replaces_step: bool = False
+    overgrowth: float = 0.0
 
 
 When = Callable[[Clock, int], Event | None]
