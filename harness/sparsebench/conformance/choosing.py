@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsebench.conformance import oracle
+from sparsebench.conformance import oracle, plans
 from sparsebench.conformance.arrays import HARD, NORMAL, Floats, made, same
 from sparsebench.conformance.check import BrokenLawError, Check, require
-from sparsebench.conformance.spaces import Chosen, call
-from sparsebench.masks import Counts, Mask, budget, first_masks
+from sparsebench.conformance.spaces import Selected, call
+from sparsebench.masks import Counts, Mask
 from sparsebench.method import Event, Law, Method
 from sparsebench.selection import top
 
@@ -46,18 +46,23 @@ def _asked(method: Method, case: Update) -> tuple[Floats, Floats, Mask, Counts]:
     """(drop scores, grow scores, mask before, what the harness would ask for)."""
     layer = LAYERS[case.layer]
     weights = {f"{case.layer}.weight": made("normal", case.seed, "weight", layer.shape)}
-    plan = {case.layer: case.sparsity}
     everywhere = np.ones(layer.shape, np.bool_)
-    mask = first_masks(method, [layer], plan, weights, case.seed).get(case.layer, everywhere)
-    counts = budget(method, [layer], plan, {case.layer: int(mask.sum())}, Event(3, case.drop_fraction))
+    mask = plans.first_masks(method, [layer], case.sparsity, weights, case.seed).get(case.layer, everywhere)
+    event = Event(3, case.drop_fraction)
+    counts = plans.counts(method, [layer], case.sparsity, {case.layer: int(mask.sum())}, event)
     drop, grow = (made(case.scores, case.seed, purpose, layer.shape) for purpose in ("drop", "grow"))
     return drop, grow, mask, counts[case.layer]
 
 
+def _select(place: Functions, score: Floats, count: int, among: Mask) -> Mask:
+    return call(place.name, Selected(place.method.select), score, np.int32(count), among)
+
+
 def _chosen(place: Functions, case: Update) -> tuple[Mask, Mask]:
+    """(what stays, what joins it)."""
     drop, grow, mask, counts = _asked(place.method, case)
-    arguments = drop, grow, mask, np.int32(counts.kept), np.int32(counts.grown)
-    return call(place.name, Chosen(place.method), *arguments)
+    stays = _select(place, drop, counts.kept, mask)
+    return stays, _select(place, grow, counts.grown, ~stays)
 
 
 def _exact(place: Functions, case: Update) -> None:
@@ -76,11 +81,8 @@ def _exact(place: Functions, case: Update) -> None:
 
 def _ties(place: Functions, name: str, found: Mask, score: Floats, among: Mask, count: int) -> None:
     """As if of equal scores the earlier were higher: that holds for structured selections too."""
-    strict = _without_ties(score)
-    if place.method.select is top:
-        expected = oracle.top(score, count, among)
-    else:
-        expected, _ = call(place.name, Chosen(place.method), strict, strict, among, np.int32(count), np.int32(0))
+    plain = place.method.select is top
+    expected = oracle.top(score, count, among) if plain else _select(place, _without_ties(score), count, among)
     for j in np.flatnonzero(found != expected)[:1]:
         rivals = np.flatnonzero((found != expected) & (_flushed(score) == _flushed(score).reshape(-1)[j]))
         raise BrokenLawError(

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 LAYERS: Mapping[str, Layer] = {
     layer.name: layer
     for layer in (
-        Layer("fc", (6, 8), "linear", 48),
-        Layer("head", (4, 12), "linear", 48, "classifier"),
+        Layer("fc", (8, 12), "linear", 96),
         Layer("conv", (8, 4, 3, 3), "conv", 288),
     )
 }

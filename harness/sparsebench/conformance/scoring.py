@@ -104,10 +104,8 @@ def _spoilt(array: Floats, value: float) -> Floats:
 def _local(place: Functions, case: Seen) -> None:
     layer, (weight, gradient, mask, aux, key) = LAYERS[case.layer], _signals(place.method, case)
     part = np.flatnonzero(np.arange(layer.size) % 3 != 1)
-    for role in ("start", "drop", "grow"):
+    for role in _local_roles(place.method):
         score = getattr(place.method, role)
-        if not isinstance(score, Local):
-            continue
         whole = Scored(place.method, role, layer)(np, weight, gradient, mask, aux, key).reshape(-1)[part]
         at = [None if array is None else array.reshape(-1)[part] for array in (weight, gradient, mask, aux)]
         noise = partial(_part_of_noise, layer, key, part)
@@ -131,12 +129,34 @@ def _same_scores(place: Functions, case: Seen) -> None:
         near(ours, expected, within, f"{role} of layer {case.layer!r} in {place.name} against NumPy")
 
 
+def _scoreless(place: Functions) -> str | None:
+    return None if roles(place.method) else "the method scores nothing"
+
+
+def _nowhere_local(place: Functions) -> str | None:
+    return None if _local_roles(place.method) else "no score is declared Local"
+
+
+def _local_roles(method: Method) -> list[str]:
+    return [role for role in roles(method) if isinstance(getattr(method, role), Local)]
+
+
 CHECKS = (
-    Check("scores", "scores are finite float32, the same each time", Seen, _seen, _sound, Law.FINITE_SCORES),
-    Check("nan", "a NaN or infinity that a score looks at is not hidden", Seen, _seen, _not_hidden, Law.FINITE_SCORES),
-)
+    Check(
+        "scores", "scores are finite float32 of the layer's shape, the same each time",
+        Seen, _seen, _sound, Law.FINITE_SCORES, _scoreless,
+    ),
+    Check(
+        "nan", "a NaN or infinity that a score looks at is not hidden",
+        Seen, _seen, _not_hidden, Law.FINITE_SCORES, _scoreless,
+    ),
+)  # fmt: skip
 """In every namespace."""
-ELSEWHERE = (Check("same-scores", "scores are NumPy's to 1e-6", Seen, _seen, _same_scores, Law.SAME_EVERYWHERE),)
+ELSEWHERE = (
+    Check("same-scores", "scores are NumPy's to 1e-6", Seen, _seen, _same_scores, Law.SAME_EVERYWHERE, _scoreless),
+)
 """In every namespace but NumPy."""
-ON_HOST = (Check("local", "a score that is declared Local looks at one entry at a time", Seen, _seen, _local),)
+ON_HOST = (
+    Check("local", "a score declared Local looks at one entry at a time", Seen, _seen, _local, None, _nowhere_local),
+)
 """In NumPy alone."""

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsebench.masks import Counts, Masks, budget, first_masks
+from sparsebench.conformance import plans
+from sparsebench.masks import Counts, Masks
 from sparsebench.method import Event, Method
 from sparsebench.models import Arrays, initial_weights
 from sparsebench.trainer import Report, SparseTrainer, Task
@@ -23,22 +24,16 @@ def hurried(method: Method, alpha: float) -> Method:
     return replace(method, delta_t=3, begin=0.2, end=0.9, alpha=alpha)
 
 
-def evenly(task: Task, sparsity: float) -> dict[str, float]:
-    """Every layer at the same sparsity."""
-    return {layer.name: sparsity for layer in task.prunable}
-
-
 def begin(trainer: Trainer, task: Task, method: Method, sparsity: float, seed: int = 0) -> Any:
     """A state at iteration 0, every layer at the same sparsity."""
     weights = initial_weights(task.model, task.input, seed)
-    return trainer.init(task, weights, first_masks(method, task.prunable, evenly(task, sparsity), weights, seed))
+    return trainer.init(task, weights, plans.first_masks(method, task.prunable, sparsity, weights, seed))
 
 
 def planned(task: Task, method: Method, masks: Masks, event: Event, sparsity: float) -> dict[str, Counts]:
     """The counts that the harness would give for one event."""
     now = {name: int(mask.sum()) for name, mask in masks.items()}
-    layers = [layer for layer in task.prunable if layer.name in now]
-    return budget(method, layers, evenly(task, sparsity), now, event)
+    return plans.counts(method, [layer for layer in task.prunable if layer.name in now], sparsity, now, event)
 
 
 def update(
