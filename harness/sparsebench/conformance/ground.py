@@ -15,7 +15,7 @@ from sparsebench.config import Recipe
 from sparsebench.conformance.walks import Trainer, Transcript, hurried, transcribe
 from sparsebench.data.source import Dataset, Split, standardising_table
 from sparsebench.errors import UserError
-from sparsebench.method import Method
+from sparsebench.method import Law, Method
 from sparsebench.mistakes import told
 from sparsebench.models import Model, declared_builder
 from sparsebench.trainer import Backend, Task
@@ -51,21 +51,25 @@ RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     }
 )
 """Settings of the recipe by a name for them."""
-WALKED = {FULLY_CONNECTED: ("momentum", "nesterov", "adam", "adamw", "in parts"), CONVOLUTIONAL: ("momentum", "adam")}
-"""What masks are looked at under."""
+WALKED = {FULLY_CONNECTED: ("momentum", "nesterov", "adam", "adamw"), CONVOLUTIONAL: ("momentum", "adam")}
+"""Recipes that masks are looked at under."""
+IN_PARTS = {FULLY_CONNECTED: ("in parts",)}
+"""Where a batch is several; without batch statistics, which would move with every part."""
 
 
 @cache
-def noise_images(shape: tuple[int, int, int], train: int = 64, test: int = 24) -> Dataset:
+def noise_images(shape: tuple[int, int, int]) -> Dataset:
     """Uniform pixels with labels that follow from nothing: they can be learned by heart."""
-    generator = np.random.Generator(np.random.Philox(key=0x6E6F697365))
+    training = split_of(shape, 64)
+    return Dataset("noise", CLASSES, training, split_of(shape, 24), standardising_table(training.images))
 
-    def split(samples: int) -> Split:
-        pixels = generator.integers(0, 256, (samples, *shape)).astype(np.uint8)
-        return Split(pixels, generator.integers(0, CLASSES, samples).astype(np.int32))
 
-    training = split(train)
-    return Dataset("noise", CLASSES, training, split(test), standardising_table(training.images))
+@cache
+def split_of(shape: tuple[int, int, int], samples: int) -> Split:
+    """So many samples of noise."""
+    generator = np.random.Generator(np.random.Philox(key=[0x6E6F697365, samples]))
+    pixels = generator.integers(0, 256, (samples, *shape)).astype(np.uint8)
+    return Split(pixels, generator.integers(0, CLASSES, samples).astype(np.int32))
 
 
 @dataclass(frozen=True)
@@ -109,9 +113,20 @@ class Ground:
     def _seen(self) -> dict[Walk, Transcript]:
         return {}
 
-    def method(self, case: Any) -> Method:
-        """The case's method, with a clock that fits a run of a few steps."""
-        return hurried(self.methods[case.method], getattr(case, "alpha", 0.5))
+    def method(self, name: str, alpha: float = 0.5) -> Method:
+        """The method of that name, with a clock that fits a run of a few steps."""
+        return hurried(self.methods[name], alpha)
+
+    def checked(self, name: str, network: str, recipe: str) -> Task:
+        """The network on noise, if the backend runs the method there.
+
+        Raises:
+            UserError: it does not, with its reason.
+        """
+        job = task(network, recipe)
+        if reason := self.trainer.supports(job, self.methods[name]):
+            raise UserError(reason)
+        return job
 
     def transcript(self, case: Walk) -> Transcript:
         """The run that a case describes; several laws look at the same one.
@@ -120,9 +135,7 @@ class Ground:
             UserError: the backend does not run this method on this task.
         """
         if case not in self._seen:
-            job, method = task(case.network, case.recipe), self.method(case)
-            if reason := self.trainer.supports(job, method):
-                raise UserError(reason)
+            job, method = self.checked(case.method, case.network, case.recipe), self.method(case.method, case.alpha)
             if len(self._seen) >= 64:
                 self._seen.clear()
             self._seen[case] = transcribe(self.trainer, job, method, case.sparsity, case.seed)
@@ -135,6 +148,11 @@ def task(network: str, recipe: str) -> Task:
     size = NETWORKS[network]
     settings = Recipe(steps=STEPS, batch_size=BATCH, **RECIPES[recipe])
     return Task(model(network), noise_images(size.images), settings, STEPS, size.width)
+
+
+def statistics_of(task: Task) -> set[str]:
+    """The names of the model's running statistics."""
+    return set(task.model.statistics(task.input)) if task.model.statistics else set()
 
 
 @cache
@@ -159,15 +177,27 @@ def buildable(backend: Backend) -> tuple[str, ...]:
     return found
 
 
-def walks(ground: Ground) -> SearchStrategy[Walk]:
+# ---- what is drawn ----------------------------------------------------------------------------------------------
+
+
+def claiming(ground: Ground, law: Law | None) -> list[str]:
+    """The methods that are held to a law; to none in particular: all."""
+    return [name for name, method in ground.methods.items() if law is None or law in method.claims]
+
+
+def places(ground: Ground) -> list[tuple[str, str]]:
+    """(network, recipe) of what can be trained."""
+    return [(network, recipe) for network in ground.networks for recipe in ground.recipes[network]]
+
+
+def walks(ground: Ground, law: Law | None = None) -> SearchStrategy[Walk]:
     """Runs of every method in every network, dense ones and nearly empty ones among them."""
     from hypothesis import strategies as st
 
-    places = [(network, recipe) for network in ground.networks for recipe in ground.recipes[network]]
     return st.builds(
         _walk,
-        st.sampled_from(list(ground.methods)),
-        st.sampled_from(places),
+        st.sampled_from(claiming(ground, law)),
+        st.sampled_from(places(ground)),
         st.sampled_from([0.5, 0.8, 0.0, 0.999]) | st.floats(0, 0.999),
         st.sampled_from([0.5, 1.0, 0.0]) | st.floats(0, 1),
         st.integers(0, 2**63 - 1),
@@ -178,7 +208,6 @@ def _walk(method: str, place: tuple[str, str], sparsity: float, alpha: float, se
     return Walk(method, *place, sparsity, alpha, seed)
 
 
-def every_method(ground: Ground) -> list[Walk]:
+def every_method(ground: Ground, law: Law | None = None) -> list[Walk]:
     """A run of each method, whatever else is drawn."""
-    network = ground.networks[0]
-    return [Walk(name, network, ground.recipes[network][0], 0.8, 0.5, 0) for name in ground.methods]
+    return [Walk(name, *places(ground)[0], 0.8, 0.5, 0) for name in claiming(ground, law)]

@@ -14,14 +14,23 @@ from numpy.typing import NDArray
 
 from sparsebench.config import Recipe
 from sparsebench.data.source import Split
+from sparsebench.data.stream import Stream
 from sparsebench.trainer import Task
 
 Floats = NDArray[np.float64]
 Weights = dict[str, Floats]
 
 
-def batches(task: Task, split: Split, seed: int) -> Iterator[tuple[Floats, NDArray[np.int32]]]:
+def memory(split: Split | Stream) -> Split:
+    """The split, which must be in memory."""
+    if isinstance(split, Stream):
+        raise TypeError("a stream of files has no pixels to look at")
+    return split
+
+
+def batches(task: Task, seed: int) -> Iterator[tuple[Floats, NDArray[np.int32]]]:
     """(pixels, labels) of every iteration: the places of the feed, seen through crop and flip where they are asked."""
+    split = memory(task.dataset.train)
     pixels = task.pixels(split).astype(np.float64)
     for index, *window in zip(*task.places(task.feed(seed), 0, task.steps), strict=True):
         images = pixels[index]
@@ -108,11 +117,11 @@ class Training:
     weights: Weights
     memory: dict[str, Memory] = field(default_factory=dict[str, Memory])
 
-    def losses(self, split: Split, seed: int) -> list[float]:
+    def losses(self, seed: int) -> list[float]:
         """The loss of every iteration, each before its step."""
         rates, recipe = self.task.rates(0, self.task.steps), self.task.recipe
         names, losses = [layer.name for layer in self.task.layers], list[float]()
-        for rate, (images, labels) in zip(rates, batches(self.task, split, seed), strict=True):
+        for rate, (images, labels) in zip(rates, batches(self.task, seed), strict=True):
             loss, slopes = gradient(names, self.weights, images, labels, recipe.label_smoothing)
             losses.append(loss)
             self.weights = {name: self._moved(name, float(rate), slope) for name, slope in slopes.items()}
