@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import oracle
+from sparsebench.conformance import oracle
 from sparsebench.masks import allotted, budget, shared_out
 from sparsebench.method import Event, Signals, mean_aux
 from sparsebench.methods.pruning import pruning_global

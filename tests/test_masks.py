@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-import oracle
 from sparsebench import noise
+from sparsebench.conformance import oracle
 from sparsebench.masks import Change, Counts, budget, host_noise, plan, rewire
 from sparsebench.method import Method, Signals, gradient_magnitude, magnitude
 from sparsebench.methods.dense import dense

@@ -115,7 +115,7 @@ def _imported(group: Group, entry: EntryPoint) -> Any:
 
 
 def _check_installed(backend: Backend) -> None:
-    missing = [package for package in backend.packages if not _installed(package)]
+    missing = [package for package in backend.packages if not installed(package)]
     if missing:
         remedy = f"sparsebench[{backend.extra}]" if backend.extra else " ".join(missing)
         raise UserError(
@@ -123,7 +123,8 @@ def _check_installed(backend: Backend) -> None:
         )
 
 
-def _installed(distribution: str) -> bool:
+def installed(distribution: str) -> bool:
+    """Whether a distribution of that name is installed; nothing is imported."""
     try:
         importlib.metadata.distribution(distribution)
     except importlib.metadata.PackageNotFoundError:
