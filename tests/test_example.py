@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import installed
-import oracle
 import plain
 from sparsebench import plugins, records
+from sparsebench.conformance import oracle
 from sparsebench.data.digits import digits
 from sparsebench.data.host import HostData
 from sparsebench.method import Event
