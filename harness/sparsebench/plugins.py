@@ -123,6 +123,18 @@ def _check_installed(backend: Backend) -> None:
         )
 
 
+def package(group: Group, name: str) -> str:
+    """The distribution that registers the plugin of that name; nothing is imported.
+
+    Raises:
+        UserError: no such name.
+    """
+    entries = _entries(group)
+    if name not in entries:
+        raise unknown(KINDS[group], name, entries)
+    return " and ".join(sorted(_package(entry) for entry in entries[name]))
+
+
 def installed(distribution: str) -> bool:
     """Whether a distribution of that name is installed; nothing is imported."""
     try:

@@ -27,7 +27,10 @@ class Status(Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a check found: in how many cases the law held, why it was not tried, or the smallest case that breaks it."""
+    """What a check found: in how many cases the law held, why it was not tried, or the smallest case that breaks it.
+
+    `expected` is why it is expected to fail.
+    """
 
     check: Check
     on: str
@@ -35,6 +38,7 @@ class Outcome:
     cases: int = 0
     reason: str = ""
     example: Case = None
+    expected: str = ""
 
     @property
     def failed(self) -> bool:
@@ -50,9 +54,11 @@ def examine(check: Check, place: Place, cases: int, seed: int) -> Outcome:
     """
     if reason := check.idle(place):
         return Outcome(check, place.name, Status.IDLE, reason=reason)
-    search = _Search(check, place)
+    search = _Search(check, place, 2 * cases + SHRINKS)
     try:
         _drive(search, cases, seed)
+    except UserError:
+        raise
     except Exception as error:
         return search.broken(error)
     if search.held:
@@ -92,6 +98,7 @@ class _Search:
 
     check: Check
     place: Place
+    most: int
     held: int = 0
     refusal: str = "no case was drawn"
     known: dict[Case, Exception | str | None] = field(default_factory=dict[Case, Exception | str | None])
@@ -100,7 +107,7 @@ class _Search:
     def attempt(self, case: Case) -> bool:
         """Whether the law was put to the test; raises where it is broken."""
         if case not in self.known:
-            if self.shrinks > SHRINKS:
+            if self.shrinks > SHRINKS or len(self.known) >= self.most:
                 return False
             self.known[case] = self._found(case)
             self.held += self.known[case] is None

@@ -115,7 +115,7 @@ def _same_momentum(
     """Momentum is kept where connections are, and none is where they are new."""
     now, was = after.carried(name), before.carried(name)
     within = 1e-5 * float(np.abs(was).max(initial=0)) + 1e-6
-    near(now[grown], np.zeros(grown.sum()), within, f"layer {name!r}: momentum carried on by grown connections")
+    near(now[grown], np.zeros(int(grown.sum())), within, f"layer {name!r}: momentum carried on by grown connections")
     near(now[kept], was[kept], within, f"layer {name!r}: momentum carried on by kept connections")
 
 
