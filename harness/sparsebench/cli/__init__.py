@@ -53,6 +53,10 @@ HELP = {
 
         Each model in each backend on random data; then sparse kernels against the best dense engine.
         For example: `sparsebench bench`, or a part: `sparsebench bench --model lenet-300-100 --backend torch`""",
+    "check": """Hold a plugin against its laws: a method, a backend or a model, ours or anybody's.
+
+        Prints each law, in how many cases it held, and the smallest case that breaks it, as Python that tries it again.
+        For example: `sparsebench check rigl`. Exit code 0: all laws hold, 1: one is broken.""",
     "list": """List methods, backends, models, data sets or suites.
 
         A broken plugin is a warning here and an error in a run.""",

@@ -55,7 +55,7 @@ def _asked(method: Method, case: Update) -> tuple[Floats, Floats, Mask, Counts]:
 
 
 def _select(place: Functions, score: Floats, count: int, among: Mask) -> Mask:
-    return call(place.name, Selected(place.method.select), score, np.int32(count), among)
+    return call(place.name, Selected(place.method.select), score, count, among)
 
 
 def _chosen(place: Functions, case: Update) -> tuple[Mask, Mask]:

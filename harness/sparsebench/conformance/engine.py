@@ -79,7 +79,7 @@ def _drive(search: _Search, cases: int, seed: int) -> None:
             hypothesis.reject()
 
     test: Any = given(search.check.cases(search.place))(attempt)
-    for case in search.check.first(search.place):
+    for case in reversed(search.check.first(search.place)):  # the last that is added is the first that is tried
         test = hypothesis.example(case)(test)
     complaints: Any = list(HealthCheck)
     unhurried = settings(

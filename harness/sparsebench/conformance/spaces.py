@@ -51,7 +51,7 @@ def _in_torch(function: Function, arguments: tuple[Any, ...]) -> Any:
 
 
 def _in_jax(function: Function, arguments: tuple[Any, ...]) -> Any:
-    return _compiled(function)(*arguments)
+    return _compiled(function)(*(np.int32(a) if isinstance(a, int) else a for a in arguments))
 
 
 @cache

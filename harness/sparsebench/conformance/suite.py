@@ -161,16 +161,7 @@ def _tied(xp: Any, layer: Any, signals: Signals) -> Any:
     return xp.where(quarter == 0, 1e-40 * xp.ones_like(quarter), 1 - quarter)
 
 
-ties = replace(
-    set_,
-    name="ties",
-    summary="SET by scores full of ties",
-    source="",
-    start=_tied,
-    when=after_step,
-    drop=_tied,
-    grow=_tied,
-)
+ties = replace(set_, name="ties", summary="SET by scores full of ties", start=_tied, drop=_tied, grow=_tied)
 
 
 # ---- models -----------------------------------------------------------------------------------------------------
@@ -179,7 +170,8 @@ ties = replace(
 def _of_model(model: Model, device: str) -> Plan:
     trials = [Trial(check, Table(model), "specification") for check in specifying.CHECKS]
     built, absent = list[Built](), dict[str, str]()
-    for name in plugins.names("backends"):
+    own = [name for name in model.builders if name in plugins.names("backends")]
+    for name in dict.fromkeys([*own, *plugins.names("backends")]):  # the model's first is what others are compared with
         try:
             backend = plugins.load("backends", name)
             declared_builder(model, backend)
