@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quick test lint types tests bench clean
+.PHONY: quick test lint types tests docs bench clean
 
 quick: $(VENV)/ready
 	$(BIN)/sparsebench run quick
@@ -20,6 +20,9 @@ types: $(VENV)/ready
 tests: $(VENV)/ready
 	$(BIN)/python -m pytest -q
 
+docs: $(VENV)/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
 bench: $(VENV)/ready
 	$(BIN)/python benchmarks/mask_update.py
 	$(BIN)/python benchmarks/step_time.py
@@ -28,7 +31,7 @@ bench: $(VENV)/ready
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("sparsebench needs Python 3.11 or newer: make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,test,docs]'
 	touch $@
 
 clean:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-import oracle
+from sparsebench.conformance import oracle
 from sparsebench.method import Event
 from sparsebench.methods.rigl import rigl
 from tasks import begin, gated, update

@@ -1,4 +1,4 @@
-"""Small tasks for the laws: keyed images, nets whose parameters match in both frameworks, a run step by step."""
+"""Small tasks for the laws: keyed images, nets whose parameters match in both frameworks."""
 
 import sys
 from collections import OrderedDict
@@ -10,11 +10,14 @@ import pytest
 
 from sparsebench import plugins
 from sparsebench.config import Recipe
+from sparsebench.conformance.walks import begin as begin
+from sparsebench.conformance.walks import bits as bits
+from sparsebench.conformance.walks import update as update
+from sparsebench.conformance.walks import walk as walk
 from sparsebench.data.source import Dataset, Split, standardising_table
 from sparsebench.errors import UserError
 from sparsebench.layers import Layer, linear
-from sparsebench.masks import budget, first_masks
-from sparsebench.models import Model, initial_weights
+from sparsebench.models import Model
 from sparsebench.trainer import Task
 
 BATCH = 8
@@ -242,40 +245,3 @@ def one_thread():
 def short(method, **changes):
     """The method with a clock that fits a run of a few steps."""
     return replace(method, **{"delta_t": 3, "begin": 0.2, "end": 0.9} | changes)
-
-
-def begin(trainer, task, method, sparsity, seed=0):
-    """A state at iteration 0, every layer at the same sparsity."""
-    weights = initial_weights(task.model, task.input, seed)
-    plan = {layer.name: sparsity for layer in task.prunable}
-    return trainer.init(task, weights, first_masks(method, task.prunable, plan, weights, seed))
-
-
-def update(trainer, task, state, method, event, sparsity, seed=0):
-    """One event, with the counts that the harness would give."""
-    plan = {layer.name: sparsity for layer in task.prunable}
-    now = {name: int(mask.sum()) for name, mask in trainer.masks(state).items()}
-    layers = [layer for layer in task.prunable if layer.name in now]
-    return trainer.update(state, method, event, budget(method, layers, plan, now, event), task.feed(seed))
-
-
-def walk(trainer, task, method, sparsity, seed=0, state=None, start=0):
-    """(event or None, loss, state) after every iteration from `start`; a state must be read before the next."""
-    state = begin(trainer, task, method, sparsity, seed) if state is None else state
-    due = {event.iteration: event for event in method.events(task.steps)}
-    for i in range(start, task.steps):
-        event, loss = due.get(i), None
-        if event is None or not event.replaces_step:
-            state, tally = trainer.train(state, method, task.feed(seed), i, i + 1)
-            loss = float(tally.losses[0])
-        if event:
-            state, report = update(trainer, task, state, method, event, sparsity, seed)
-            loss = report.loss if loss is None else loss
-        yield event, loss, state
-
-
-def bits(arrays):
-    """Named arrays in a form where equal means equal to the bit."""
-    return {
-        name: (str(array.dtype), array.shape, np.ascontiguousarray(array).tobytes()) for name, array in arrays.items()
-    }

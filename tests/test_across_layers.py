@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import oracle
+from sparsebench.conformance import oracle
 from sparsebench.masks import allotted, budget, shared_out
 from sparsebench.method import Event, Signals, mean_aux
 from sparsebench.methods.pruning import pruning_global
+from sparsebench.methods.rigl import rigl
 from sparsebench.methods.set import set_
 from sparsebench.methods.snfs import snfs, snfs_redistributed
 from sparsebench.methods.snip import snip, snip_global
@@ -231,3 +232,35 @@ def test_a_redistributing_budget_starts_from_where_layers_are():
     counts = budget(snfs_redistributed, [entries], {"fc": 0.5}, {"fc": 60}, Event(5, 0.5))
     assert (counts["fc"].kept, counts["fc"].grown) == (30, 30)
     assert allotted(snfs_redistributed, [entries], counts, {"fc": 0.0}) == {"fc": 30}
+
+
+# ---- gradients of active connections --------------------------------------------------------------------------
+
+
+def below_the_largest(xp, layer, signals):
+    """|g|, but 0 for the largest of all: a gradient of an inactive connection would show."""
+    slope = xp.abs(signals.gradient)
+    return slope * (slope < xp.max(slope))
+
+
+def test_a_method_of_active_gradients_is_shown_no_others(trainer):
+    job, fraction = task(scripted), 0.5
+    method = replace(set_, drop=below_the_largest, needs_gradient=True, active_gradient=True)
+    state = begin(trainer, job, method, 0.7)
+    before = trainer.masks(state)
+    state, _ = update(trainer, job, state, method, Event(3, fraction, replaces_step=True), 0.7)
+    for which in job.layers:
+        slope = np.abs(np.where(before[which.name], script(which), 0))
+        drop = slope * (slope < slope.max())
+        grow = oracle.noise_array(0, 3, which.name, "grow", which.shape)
+        counts = oracle.counts(which.size, 0.7, before[which.name].sum(), fraction)
+        wanted = oracle.update(drop, grow, before[which.name], *counts)
+        assert (trainer.masks(state)[which.name] == wanted).all()
+
+
+def test_growth_by_a_gradient_that_is_not_paid_for_fails(trainer):
+    job = task(gated)
+    method = replace(rigl, active_gradient=True)
+    state = begin(trainer, job, method, 0.5)
+    with pytest.raises(TypeError):
+        update(trainer, job, state, method, Event(3, 0.5, replaces_step=True), 0.5)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import oracle
 from sparsebench import distributions
+from sparsebench.conformance import oracle
 from sparsebench.distributions import active, er, erk, uniform
 from sparsebench.layers import Layer, linear
 from strategies import layer, sparsities, tables

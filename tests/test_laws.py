@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import oracle
 from gradients import assert_grown_by_gradient
+from sparsebench.conformance import oracle
 from sparsebench.errors import NonFiniteScoreError
 from sparsebench.masks import Counts
 from sparsebench.method import Event, gradient_magnitude, magnitude

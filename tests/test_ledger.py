@@ -1,5 +1,7 @@
 """The ledger: hand-computed cases, the published period of RigL, and a replay of every method's record."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +10,9 @@ import replay
 from sparsebench import ledger, records, results, runner
 from sparsebench.config import Recipe, RunConfig, Updates
 from sparsebench.layers import Layer, linear
+from sparsebench.method import random
+from sparsebench.methods.rigl import rigl
+from sparsebench.methods.set import set_
 from sparsebench.prepare import prepare
 
 pytest_plugins = ("command_line",)
@@ -39,6 +44,21 @@ def test_steps_and_a_dense_gradient_by_hand():
         "weight_gradient": 8 * 10 * 460,
         "dense_weight_gradient": 8 * 924,
     }
+
+
+@pytest.mark.parametrize(
+    ("method", "cost"),
+    [
+        (set_, 0),
+        (rigl, 8 * (2 * 460 + 924)),
+        (replace(rigl, grow=random, active_gradient=True), 8 * 3 * 460),
+    ],
+    ids=["no gradient", "dense", "of active connections"],
+)
+def test_what_an_update_costs(method, cost):
+    account = ledger.Ledger(LAYERS, batch=8)
+    account.update(method, ACTIVE)
+    assert sum(account.totals().values()) == cost
 
 
 @given(st.integers(1, 400), st.integers(0, 18), st.integers(0, 12), st.integers(1, 256))

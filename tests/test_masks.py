@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-import oracle
 from sparsebench import noise
+from sparsebench.conformance import oracle
 from sparsebench.masks import Change, Counts, budget, host_noise, plan, rewire
 from sparsebench.method import Method, Signals, gradient_magnitude, magnitude
 from sparsebench.methods.dense import dense
@@ -63,6 +63,15 @@ def test_true_places_are_numpys(size, share, seed):
 
 
 sizes = st.integers(0, 10**7).flatmap(lambda size: st.tuples(st.just(size), st.integers(0, size)))
+
+
+@given(sizes, sparsities, fractions, st.floats(0, 3))
+def test_growth_beyond_the_plan_goes_at_the_next_update(sizes, sparsity, drop_fraction, beyond):
+    size, now = sizes
+    planned = oracle.active(size, sparsity)
+    over = plan(layer((size,)), sparsity, 1.0, now, drop_fraction, beyond)
+    assert over.active == min(planned + int(beyond * planned), size)
+    assert plan(layer((size,)), sparsity, 1.0, over.active, 0.0) == Counts(planned, 0)
 
 
 @given(sizes, sparsities, fractions, fractions)

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-import oracle
 import sparsebench.methods
 from sparsebench import noise, plugins
+from sparsebench.conformance import oracle
 from sparsebench.errors import NonFiniteScoreError
 from sparsebench.masks import budget, first_masks, host_noise
 from sparsebench.method import LAWS, Event, Law, Local, Signals, gradient_magnitude, magnitude, random

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-import oracle
 from sparsebench import noise
+from sparsebench.conformance import oracle
 from strategies import everywhere, in_jax, seeds
 
 SIZE = 1 << 18

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import oracle
 import plain
 from probe import batch, probe, shown
+from sparsebench.conformance import oracle
 from sparsebench.errors import NonFiniteScoreError
 from sparsebench.method import Event, random
 from sparsebench.methods.dense import dense

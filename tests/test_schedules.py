@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import oracle
 from sparsebench.config import Recipe, Updates
+from sparsebench.conformance import oracle
 from sparsebench.schedules import ANNEALS, RATES, constant, cosine, cubic, inverse_power, linear
 
 progress = st.floats(0, 1)

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-import oracle
 from sparsebench import selection
+from sparsebench.conformance import oracle
 from strategies import (
     compiled_shapes,
     everywhere,

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import oracle
 from replay import executed_by_layer
 from sparsebench import records, runner
 from sparsebench.asked import PENDING, Asked, Search, asked, controls, from_ticket, levels
 from sparsebench.cli.work import prepare_all
 from sparsebench.config import Recipe, RunConfig, Ticket
+from sparsebench.conformance import oracle
 from sparsebench.errors import UserError
 from sparsebench.models import Input, initial_weights
 from sparsebench.plugins import load

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import oracle
 from sparsebench import ledger, plugins
 from sparsebench.config import Recipe, RunConfig, Updates
+from sparsebench.conformance import oracle
 from sparsebench.errors import UserError
 from sparsebench.forecast import forecast
 from sparsebench.methods.dense import dense

@@ -14,9 +14,9 @@ import numpy as np
 from sparsebench import noise
 from sparsebench.errors import NonFiniteScoreError
 from sparsebench.layers import Layer
-from sparsebench.masks import Change, Counts, allotted, grow, host_noise, keep
+from sparsebench.masks import Change, Counts, allotted, grow, keep
 from sparsebench.method import Event, Method, Signals
-from sparsebench.rewiring import rewire_layers
+from sparsebench.rewiring import host_signals, rewire_layers
 from sparsebench_jax import layout
 from sparsebench_jax.optimizers import Parameters
 
@@ -44,20 +44,20 @@ def on_host(
     method: Method, layers: Sequence[Layer], seed: int, event: Event, budget: Mapping[str, Counts], seen: Seen
 ) -> New:
     """In NumPy, new masks too: one transfer for all is cheaper. Views of device buffers are gone when this returns."""
-    parts = [(layer, _signals(layer, noise.key(seed, event.iteration, layer.name), seen)) for layer in layers]
+    parts = [(layer, _signals(layer, seed, event, seen)) for layer in layers]
     done = dict(zip((layer.name for layer in layers), rewire_layers(method, parts, budget), strict=True))
     new = {f"{name}.weight": layout.flax(rewired.mask) for name, rewired in done.items()}
     values = {f"{name}.weight": layout.flax(rewired.spread) for name, rewired in done.items() if method.value}
     return new, values, {name: rewired.change for name, rewired in done.items()}
 
 
-def _signals(layer: Layer, key: noise.Key, seen: Seen) -> Signals:
+def _signals(layer: Layer, seed: int, event: Event, seen: Seen) -> Signals:
     """NumPy views of one layer."""
     name = f"{layer.name}.weight"
     gradient = None if seen.gradients is None else _float32(seen.gradients[name])
     aux = _view(seen.aux[name]) if seen.aux else None
     weight, mask = _float32(seen.parameters[name]), _view(seen.masks[name])
-    return Signals(weight, gradient, mask, host_noise(layer, key), aux=aux)
+    return host_signals(layer, seed, event, weight, mask, gradient, aux)
 
 
 def on_device(

@@ -83,8 +83,7 @@ def forecast(prepared: Prepared, source: Forecast | None = None) -> Forecast:
     for leg in timetable:
         enter(leg.stop - leg.start, now)
         if leg.event:
-            if method.needs_gradient:
-                account.dense_gradient(now)
+            account.update(method, now)
             planned = budget(method, layers, first.sparsities, now, leg.event)
             now = {name: counts.active for name, counts in planned.items()}
     updates = sum(leg.event is not None for leg in timetable)

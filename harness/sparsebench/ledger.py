@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from sparsebench.conventions import UNKNOWN
 from sparsebench.layers import Layer
+from sparsebench.method import Method
 
 Active = Mapping[str, int]
 KINDS = ("forward", "activation_gradient", "weight_gradient", "dense_weight_gradient")
@@ -61,6 +62,11 @@ class Ledger:
         for kind in ("forward", "activation_gradient"):
             self._enter(kind, 1, active)
         self._enter("dense_weight_gradient", 1, {layer.name: layer.size for layer in self.layers})
+
+    def update(self, method: Method, active: Active) -> None:
+        """Enter the gradient that a mask update takes, if its method needs one; choosing connections costs nothing."""
+        if method.needs_gradient:
+            (self.steps(1, active) if method.active_gradient else self.dense_gradient(active))
 
     def _enter(self, kind: str, count: int, active: Active) -> None:
         for layer in self.layers:

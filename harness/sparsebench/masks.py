@@ -47,11 +47,17 @@ class Change:
     dropped: int
 
 
-def plan(layer: Layer, sparsity: float, share: float, now: int, drop_fraction: float) -> Counts:
-    """Drop n = trunc(f · active) entries, or more if fewer may stay, then fill up to N − ⌊share·s·N⌋."""
+def plan(
+    layer: Layer, sparsity: float, share: float, now: int, drop_fraction: float, overgrowth: float = 0.0
+) -> Counts:
+    """Drop n = trunc(f · active) entries, or more if fewer may stay, then fill up to M = N − ⌊share·s·N⌋.
+
+    And beyond it by trunc(overgrowth · M) entries, as far as there is room.
+    """
     target = active(layer.size, share * sparsity)
     kept = min(now - math.trunc(drop_fraction * now), target)
-    return Counts(kept, target - kept)
+    filled = min(target + math.trunc(overgrowth * target), layer.size)
+    return Counts(kept, filled - kept)
 
 
 def budget(
@@ -72,7 +78,7 @@ def _layer_budget(method: Method, layer: Layer, sparsity: float, now: int, event
         return Counts(now - dropped, dropped)
     if method.rank is not each_layer:
         return Counts(active(layer.size, event.sparsity_share * sparsity), 0)
-    return plan(layer, sparsity, event.sparsity_share, now, event.drop_fraction)
+    return plan(layer, sparsity, event.sparsity_share, now, event.drop_fraction, event.overgrowth)
 
 
 def allotted(
@@ -121,12 +127,25 @@ def keep(
     xp: Any, method: Method, layers: Sequence[Layer], signals: Sequence[Signals], counts: Sequence[Any]
 ) -> tuple[list[Any], list[Any]]:
     """Of each layer: (what stays of its mask, are the scores that decide it finite)."""
-    scores = [method.drop(xp, layer, replace(own, role="drop")) for layer, own in zip(layers, signals, strict=True)]
+    scores = [method.drop(xp, layer, to_drop(xp, method, own)) for layer, own in zip(layers, signals, strict=True)]
     masks = [own.mask for own in signals]
     kept = method.rank(xp, scores, masks, counts)
     chosen = list(zip(scores, kept, masks, strict=True))
     sound = [_sound(xp, method, score, count, mask) for score, count, mask in chosen]
     return [method.select(xp, score, count, mask) for score, count, mask in chosen], sound
+
+
+def to_drop(xp: Any, method: Method, signals: Signals) -> Signals:
+    """What the drop score looks at: no gradient of inactive connections if the method pays for none."""
+    gradient = signals.gradient
+    if method.active_gradient and gradient is not None:
+        gradient = xp.where(signals.mask, gradient, xp.zeros_like(gradient))
+    return replace(signals, role="drop", gradient=gradient)
+
+
+def to_grow(method: Method, signals: Signals) -> Signals:
+    """What the grow score looks at."""
+    return replace(signals, role="grow", gradient=None if method.active_gradient else signals.gradient)
 
 
 def _sound(xp: Any, method: Method, score: Any, count: Any, mask: Any) -> Any:
@@ -140,7 +159,7 @@ def grow(xp: Any, method: Method, layer: Layer, signals: Signals, kept: Any, cou
 
     Just-dropped entries are candidates; kept ones are not.
     """
-    score = method.grow(xp, layer, replace(signals, role="grow"))
+    score = method.grow(xp, layer, to_grow(method, signals))
     return kept | method.select(xp, score, count, ~kept), selection.finite(xp, score) | (count == 0)
 
 

@@ -38,9 +38,10 @@ class Signals:
     """What a score may look at, all in the layer's canonical shape.
 
     `weight` and `gradient` are float32; `gradient` is the dense loss gradient of the full batch (without the
-    weight-decay term), None unless the method `needs_gradient`; `mask` is bool; `role` says what the score is
-    for (start, drop or grow); `noise(purpose)` draws float32 scores in [0, 1) keyed by seed, iteration, layer
-    and purpose; `aux` is what the method's `observe` made of the steps so far, float32.
+    weight-decay term), None unless the method `needs_gradient`; with `active_gradient` it is 0 where `mask` is false,
+    and None for growth. `mask` is bool; `role` says what the score is for (start, drop or grow); `noise(purpose)` draws
+    float32 scores in [0, 1) keyed by seed, iteration, layer and purpose; `aux` is what the method's `observe` made of
+    the steps so far, float32.
     """
 
     weight: Any
@@ -181,7 +182,8 @@ class Event:
     """One mask update, as the host decides it.
 
     `drop_fraction` of the active connections are dropped, then the layer is filled up to the count that
-    `sparsity_share` (1 = all) of its planned sparsity leaves active. An event that `replaces_step` consumes
+    `sparsity_share` (1 = all) of its planned sparsity leaves active, and beyond it by `overgrowth`, a share of that
+    count (not where layers are compared); the next event drops at least those. An event that `replaces_step` consumes
     batch `iteration` for its gradient and takes no optimizer step; any other follows that iteration's step.
     """
 
@@ -189,6 +191,7 @@ class Event:
     drop_fraction: float = 0.0
     sparsity_share: float = 1.0
     replaces_step: bool = False
+    overgrowth: float = 0.0
 
 
 When = Callable[[Clock, int], Event | None]
@@ -222,6 +225,8 @@ class Method:
     `begin` and `end` are shares of the run's length, so a training multiplier scales them; ΔT it does not.
     `unread` names those that its `when` does not look at, which are then no part of a run's identity.
     `initial_share` is the share of the planned sparsity that the first mask has: 1 starts sparse, 0 dense.
+    `active_gradient` says that it looks at the gradients of active connections alone, which every step has: its updates
+    cost no dense gradient, and it is shown none.
     `rank` says how many connections each layer keeps; a method that ranks `all_layers` together only drops.
     `redistribute`: what is dropped is grown in layers in proportion to this summary (None: where it was dropped).
     `grown_value` names what grown connections start at (`VALUES`). A method `from_ticket` takes its first mask from
@@ -241,6 +246,7 @@ class Method:
     grow: Score = random
     select: Select = top
     needs_gradient: bool = False
+    active_gradient: bool = False
     delta_t: int = 100
     alpha: float = 0.3
     begin: float = 0.0

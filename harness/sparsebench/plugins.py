@@ -115,7 +115,7 @@ def _imported(group: Group, entry: EntryPoint) -> Any:
 
 
 def _check_installed(backend: Backend) -> None:
-    missing = [package for package in backend.packages if not _installed(package)]
+    missing = [package for package in backend.packages if not installed(package)]
     if missing:
         remedy = f"sparsebench[{backend.extra}]" if backend.extra else " ".join(missing)
         raise UserError(
@@ -123,7 +123,20 @@ def _check_installed(backend: Backend) -> None:
         )
 
 
-def _installed(distribution: str) -> bool:
+def package(group: Group, name: str) -> str:
+    """The distribution that registers the plugin of that name; nothing is imported.
+
+    Raises:
+        UserError: no such name.
+    """
+    entries = _entries(group)
+    if name not in entries:
+        raise unknown(KINDS[group], name, entries)
+    return " and ".join(sorted(_package(entry) for entry in entries[name]))
+
+
+def installed(distribution: str) -> bool:
+    """Whether a distribution of that name is installed; nothing is imported."""
     try:
         importlib.metadata.distribution(distribution)
     except importlib.metadata.PackageNotFoundError:

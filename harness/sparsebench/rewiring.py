@@ -15,15 +15,16 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsebench import places
+from sparsebench import noise, places
 from sparsebench.environment import threads
 from sparsebench.errors import NonFiniteScoreError
 from sparsebench.layers import Layer
-from sparsebench.masks import Change, Counts, Mask, allotted
-from sparsebench.method import Local, Method, Score, Signals, Summary, each_layer
+from sparsebench.masks import Change, Counts, Mask, allotted, host_noise, to_drop, to_grow
+from sparsebench.method import Event, Local, Method, Score, Signals, Summary, each_layer
 from sparsebench.places import HIGHEST, REST, Order, Places, flat, memory_order, select, shaped
 from sparsebench.selection import finite, top
 
+Array = NDArray[np.float32]
 Part = TypeVar("Part")
 Done = TypeVar("Done")
 
@@ -52,6 +53,19 @@ class Rewired:
     def change(self) -> Change:
         """The same, as counts."""
         return Change(self.active, self.grown.size, self.dropped.size)
+
+
+def host_signals(
+    layer: Layer, seed: int, event: Event, weight: Array, mask: Mask, gradient: Array | None = None,
+    aux: Array | None = None,
+) -> Signals:  # fmt: skip
+    """What a method may see of one layer in an update on the host: arrays of canonical shape, in any memory order.
+
+    The weights and gradients of other types than float32 are converted by the caller. Only `mask` decides what is
+    active; the gradient, None where the method needs none, is dense: it is cut where the method may not see it.
+    """
+    drawn = host_noise(layer, noise.key(seed, event.iteration, layer.name))
+    return Signals(weight, gradient, mask, drawn, aux=aux)
 
 
 def rewire_layers(
@@ -94,7 +108,7 @@ def _kept(method: Method, parts: Sequence[tuple[Layer, Signals]], budget: Mappin
 
 def _drop_scores(method: Method, layer: Layer, signals: Signals) -> NDArray[np.float32]:
     with _naming(layer, "drop"):
-        return _finite(method.drop(np, layer, replace(signals, role="drop")))
+        return _finite(method.drop(np, layer, to_drop(np, method, signals)))
 
 
 def _moved(
@@ -149,14 +163,14 @@ def _drop(method: Method, layer: Layer, signals: Signals, kept: int, stays: Mask
     old = flat(signals.mask, order)
     stays[:] = old
     with _naming(layer, "drop"):
-        dropped = _dropped(method, layer, replace(signals, role="drop"), kept, old, order)
+        dropped = _dropped(method, layer, to_drop(np, method, signals), kept, old, order)
     stays[dropped] = False
     return _Thinned(layer, signals, order, old, stays, dropped)
 
 
 def _grow(method: Method, thinned: _Thinned, budget: Mapping[str, Counts]) -> Rewired:
     layer, order, count = thinned.layer, thinned.order, budget[thinned.layer.name].grown
-    signals = replace(thinned.signals, role="grow")
+    signals = to_grow(method, thinned.signals)
     new = thinned.stays  # whoever wanted to see what stays has seen it
     with _naming(layer, "grow"):
         grown = _grown(method, layer, signals, count, new, order)

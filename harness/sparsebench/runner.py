@@ -59,8 +59,7 @@ class Run:
         prepared = self.prepared
         counts = budget(prepared.method, prepared.task.prunable, self.sparsities, self.active, event)
         self.state, report = self.trainer.update(self.state, prepared.method, event, counts, self.feed)
-        if prepared.method.needs_gradient:
-            self.ledger.dense_gradient(self.active)
+        self.ledger.update(prepared.method, self.active)
         self.active = {name: change.active for name, change in report.layers.items()}
         self.journal.enter(
             "update", began, iteration=event.iteration, replaces_step=event.replaces_step,

@@ -56,12 +56,20 @@ HELP = {
 
         Each model in each backend on random data; then sparse kernels against the best dense engine.
         For example: `sparsebench bench`, or a part: `sparsebench bench --model lenet-300-100 --backend torch`""",
+    "check": """Hold a plugin against its laws: a method, a backend or a model, ours or anybody's.
+
+        Prints each law, in how many cases it held, and the smallest case that breaks it, as Python that tries it again.
+        For example: `sparsebench check rigl`. Exit code 0: all laws hold, 1: one is broken.""",
     "list": """List methods, backends, models, data sets or suites.
 
         A broken plugin is a warning here and an error in a run.""",
     "show": """Show a method's card: equations, source, choices, defaults, cost.
 
         For example: `sparsebench show method rigl`""",
+    "new": """Write a package for a method, backend or model of yours.
+
+        It installs, runs and is tested before you change anything in it.
+        For example: `sparsebench new method my-method`""",
     "export": """Write a run's network to files: dense weights, zero outside the masks, and the masks.
 
         timm's models load the weights, and `train --weights` starts from them.

@@ -19,7 +19,12 @@ class Ahead:
         """The reader of this run's batches 0 … stop − 1, the same for as long as it is the only one."""
         run = (split, feed, stop, augmented)
         if self._batches is None or self._run != run:
-            if self._batches is not None:
-                self._batches.close()
+            self.close()
             self._run, self._batches = run, Batches(split, feed, stop, augmented)
         return self._batches
+
+    def close(self) -> None:
+        """End the threads of the run that asked last, if any did."""
+        if self._batches is not None:
+            self._batches.close()
+        self._run = self._batches = None

@@ -4,11 +4,20 @@ Written from the rules alone and without a look at how the harness follows them:
 fractions where it rounds, unbounded integers where it wraps.
 """
 
+from __future__ import annotations
+
 import hashlib
 import math
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Mask = NDArray[np.bool_]
+Shape = tuple[int, ...]
 
 SMALLEST_NORMAL = 2.0**-126
 
@@ -16,7 +25,7 @@ SMALLEST_NORMAL = 2.0**-126
 # ---- masks ----------------------------------------------------------------------------------------------------
 
 
-def ranked(score, among):
+def ranked(score: Array, among: Mask) -> NDArray[np.intp]:
     """Flat indices of the candidates, best first: highest score, lowest canonical flat index among equals."""
     values = np.asarray(score, np.float64).ravel(order="C")
     values = np.where(np.abs(values) < SMALLEST_NORMAL, 0.0, values)
@@ -24,25 +33,25 @@ def ranked(score, among):
     return candidates[np.argsort(-values[candidates], kind="stable")]
 
 
-def top(score, count, among):
+def top(score: Array, count: int, among: Mask) -> Mask:
     """The `count` best candidates as a mask."""
     mask = np.zeros(np.size(score), bool)
     mask[ranked(score, among)[:count]] = True
     return mask.reshape(np.shape(score))
 
 
-def update(drop, grow, mask, kept, grown):
+def update(drop: Array, grow: Array, mask: Mask, kept: int, grown: int) -> Mask:
     """The mask after an update: drop, then grow among everything inactive after the drop, just-dropped included."""
     keep = top(drop, kept, mask)
     return keep | top(grow, grown, ~keep)
 
 
-def active(size, sparsity):
+def active(size: int, sparsity: float) -> int:
     """N − ⌊s·N⌋, in float64."""
     return size - math.floor(sparsity * size)
 
 
-def counts(size, sparsity, now, drop_fraction):
+def counts(size: int, sparsity: float, now: int, drop_fraction: float) -> tuple[int, int]:
     """(kept, grown): n = trunc(f · active) go, or as many as there is no room for; then up to N − ⌊s·N⌋."""
     after = active(size, sparsity)
     kept = min(now - math.trunc(drop_fraction * now), after)
@@ -52,13 +61,13 @@ def counts(size, sparsity, now, drop_fraction):
 # ---- distributions --------------------------------------------------------------------------------------------
 
 
-def er_ratio(shape):
+def er_ratio(shape: Shape) -> Fraction:
     """(n_in + n_out) / (n_in · n_out)."""
     n_out, n_in, *_ = shape
     return Fraction(n_in + n_out, n_in * n_out)
 
 
-def erk_ratio(shape):
+def erk_ratio(shape: Shape) -> Fraction:
     """(n_in + n_out + k_w + k_h) / (n_in · n_out · k_w · k_h); fully connected layers use ER."""
     if len(shape) == 2:
         return er_ratio(shape)
@@ -66,7 +75,7 @@ def erk_ratio(shape):
     return Fraction(n_in + n_out + width + height, n_in * n_out * width * height)
 
 
-def densities(shapes, sparsity, ratio_of):
+def densities(shapes: Sequence[Shape], sparsity: float, ratio_of: Callable[[Shape], Fraction]) -> list[Fraction]:
     """Exact densities min(1, ε·r): the fewest of the largest r are dense such that no ε·r of the others exceeds 1.
 
     What is dense takes its whole size out of the budget Σ (N − ⌊S·N⌋), and ε shares out what is left.
@@ -76,7 +85,7 @@ def densities(shapes, sparsity, ratio_of):
     budget = sum(active(size, sparsity) for size in sizes)
     for limit in sorted(set(ratios), reverse=True):
         left = budget - sum(size for size, r in zip(sizes, ratios, strict=True) if r > limit)
-        epsilon = left / sum(r * size for size, r in zip(sizes, ratios, strict=True) if r <= limit)
+        epsilon = left / sum((r * size for size, r in zip(sizes, ratios, strict=True) if r <= limit), Fraction())
         if epsilon * limit <= 1:
             return [epsilon * r if r <= limit else Fraction(1) for r in ratios]
     raise AssertionError("the smallest r alone is within its budget whenever S >= 0")
@@ -85,13 +94,13 @@ def densities(shapes, sparsity, ratio_of):
 # ---- noise ----------------------------------------------------------------------------------------------------
 
 
-def words(text):
+def words(text: str) -> tuple[int, int]:
     """Two unsigned 32-bit words of a text's BLAKE2b hash, little end first."""
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little")
 
 
-def lowbias32(x):
+def lowbias32(x: int) -> int:
     """Wellons's integer hash, https://github.com/skeeto/hash-prospector, in integers without bound."""
     x ^= x >> 16
     x = x * 0x7FEB352D % 2**32
@@ -100,13 +109,13 @@ def lowbias32(x):
     return x ^ x >> 16
 
 
-def noise(seed, iteration, layer, purpose, indices):
+def noise(seed: int, iteration: int, layer: str, purpose: str, indices: Iterable[int]) -> list[Fraction]:
     """Scores of some entries, as fractions of 2²⁴: the top 24 bits of two rounds of the hash, a word for each."""
     first, second = (a ^ b for a, b in zip(words(f"{seed}/{iteration}/{layer}"), words(purpose), strict=True))
     return [Fraction(lowbias32((lowbias32(j ^ first) + second) % 2**32) >> 8, 2**24) for j in indices]
 
 
-def noise_array(seed, iteration, layer, purpose, shape):
+def noise_array(seed: int, iteration: int, layer: str, purpose: str, shape: Shape) -> NDArray[np.float32]:
     """The same for all entries, as float32 of a shape."""
     scores = noise(seed, iteration, layer, purpose, range(math.prod(shape)))
     return np.array([float(score) for score in scores], np.float32).reshape(shape)
@@ -115,21 +124,21 @@ def noise_array(seed, iteration, layer, purpose, shape):
 # ---- clocks ---------------------------------------------------------------------------------------------------
 
 
-def rewiring_iterations(steps, delta_t, end):
+def rewiring_iterations(steps: int, delta_t: int, end: int) -> list[int]:
     """Multiples of ΔT with ΔT ≤ i < T_end, of the iterations 0 … T − 1."""
     return [i for i in range(steps) if i % delta_t == 0 and delta_t <= i < end]
 
 
-def cosine_fraction(alpha, i, end):
+def cosine_fraction(alpha: float, i: int, end: int) -> float:
     """f(i) = α/2 · (1 + cos(πi/T_end))."""
     return alpha / 2 * (1 + math.cos(math.pi * i / end))
 
 
-def pruning_iterations(steps, delta_t, begin, end):
+def pruning_iterations(steps: int, delta_t: int, begin: int, end: int) -> list[int]:
     """From t0 to t1 every ΔT, and t1 itself."""
     return sorted({*range(begin, end, delta_t), end} & set(range(steps)))
 
 
-def pruning_share(i, begin, end):
+def pruning_share(i: int, begin: int, end: int) -> Fraction:
     """1 − (1 − u)³, exactly: the share of its final sparsity that a layer has at iteration i."""
     return 1 - (1 - Fraction(i - begin, end - begin)) ** 3

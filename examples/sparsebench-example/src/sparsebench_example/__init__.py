@@ -1,0 +1,1 @@
+"""Plugins for sparsebench: the method MEST, in two variants, and a backend in plain NumPy."""

@@ -1,0 +1,149 @@
+"""A certificate on the screen: a row for each law, a column for each place, and below what is to be mended."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sparsebench.cli.tables import wrapped
+from sparsebench.conformance.certificate import Certificate, again
+from sparsebench.conformance.engine import Outcome, Status
+from sparsebench.conformance.suite import Trial
+from sparsebench.method import Law, Method
+
+PARTS = {
+    "functions": "its functions",
+    "training": "in training",
+    "specification": "its specification",
+    "networks": "its networks",
+}
+ASIDE = {
+    Status.IDLE: "not applicable",
+    Status.UNCLAIMED: "not claimed",
+    Status.REFUSED: "refused in every case",
+}
+"""What is told below the table, with the reason."""
+STYLES = {Status.BROKEN: "bold red", Status.UNEXPECTED: "bold red", Status.HELD: "green", Status.EXPECTED: "yellow"}
+
+
+def show(certificate: Certificate) -> None:
+    """Print it: green and red on a terminal, the same words elsewhere."""
+    console = Console(file=sys.stdout, highlight=False, markup=False)
+    console.width = max(console.width, 120)  # lines run over instead of losing words
+    for line in _head(certificate):
+        console.print(line)
+    console.print()
+    console.print(_table(certificate))
+    console.print()
+    for line in (*_asides(certificate), *_failures(certificate)):
+        console.print(line, soft_wrap=True)
+    console.print(_verdict(certificate), style="bold green" if certificate.passed else "bold red")
+
+
+def _head(certificate: Certificate) -> Iterator[str]:
+    origin = f", of {certificate.package}" if certificate.package else ""
+    yield f"{certificate.kind} {certificate.name}{origin}: {certificate.subject.summary}"
+    versions = ", ".join(f"{name} {version}" for name, version in certificate.versions.items())
+    yield from wrapped(
+        f"{certificate.cases} cases a law, seed {certificate.seed}, device {certificate.device}; {versions}"
+    )
+    for name, reason in certificate.absent.items():
+        yield from wrapped(f"not tried on {name}: {reason}")
+
+
+# ---- the table --------------------------------------------------------------------------------------------------
+
+
+def _table(certificate: Certificate) -> Table:
+    places = list(dict.fromkeys(outcome.on for _, outcome in certificate.outcomes))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("check", no_wrap=True)
+    table.add_column("law")
+    for place in places:
+        table.add_column(place, justify="right", no_wrap=True)
+    part = ""
+    for trials in _by_check(certificate):
+        if all(outcome.status in ASIDE for _, outcome in trials):
+            continue
+        if trials[0][0].part != part:
+            part = trials[0][0].part
+            table.add_row(Text(PARTS[part], "bold"))
+        check, cells = trials[0][0].check, {outcome.on: _cell(outcome) for _, outcome in trials}
+        table.add_row(check.name, check.law, *(cells.get(place, "") for place in places))
+    return table
+
+
+def _by_check(certificate: Certificate) -> list[list[tuple[Trial, Outcome]]]:
+    """The trials of each check, wherever they were made, in the order of the suite."""
+    found: dict[str, list[tuple[Trial, Outcome]]] = {}
+    for trial, outcome in certificate.outcomes:
+        found.setdefault(trial.check.name, []).append((trial, outcome))
+    return sorted(found.values(), key=lambda trials: list(PARTS).index(trials[0][0].part))
+
+
+def _cell(outcome: Outcome) -> Text:
+    words = {
+        Status.HELD: f"{outcome.cases}",
+        Status.BROKEN: "BROKEN",
+        Status.UNEXPECTED: "HOLDS",
+        Status.EXPECTED: "expected",
+    }
+    return Text(words.get(outcome.status, "–"), STYLES.get(outcome.status, "dim"))
+
+
+# ---- below it ---------------------------------------------------------------------------------------------------
+
+
+def _asides(certificate: Certificate) -> Iterator[str]:
+    if isinstance(certificate.subject, Method):
+        yield from _promises(certificate)
+    for status, title in ASIDE.items():
+        told: dict[str, list[str]] = {}
+        for trial, outcome in certificate.outcomes:
+            if outcome.status is status and outcome.reason:
+                names = told.setdefault(outcome.reason, [])
+                names += [] if trial.check.name in names else [trial.check.name]
+        for reason, names in told.items():
+            yield from wrapped(f"{title}: {', '.join(names)} ({reason})")
+    for trial, outcome in certificate.outcomes:
+        if outcome.status is Status.EXPECTED:
+            yield from wrapped(f"expected to fail: {trial.id} ({outcome.expected})")
+
+
+def _promises(certificate: Certificate) -> Iterator[str]:
+    claims = ", ".join(law.name.lower() for law in certificate.claims)
+    yield from wrapped(f"it claims {claims or 'nothing'}")
+    for law in Law:
+        if law not in certificate.claims:
+            yield from wrapped(f"it does not claim {law.name.lower()}: {law.value}")
+    for law in certificate.unchecked:
+        yield from wrapped(f"no check knows {law.name.lower()}, which it claims: {law.value}")
+
+
+def _failures(certificate: Certificate) -> Iterator[Text]:
+    for trial, outcome in certificate.failures:
+        yield Text()
+        if outcome.status is Status.UNEXPECTED:
+            yield Text(f"{trial.id} holds, and was expected to fail: {outcome.expected}", "bold red")
+            continue
+        yield Text(f"{trial.check.name} is broken on {outcome.on}", "bold red")
+        yield Text(f"  {outcome.reason}")
+        case = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in asdict(outcome.example).items())
+        yield Text(f"  smallest case found: {case}")
+        for line in again(certificate.plan, outcome, certificate.device):
+            yield Text(f"    {line}", "cyan")
+
+
+def _verdict(certificate: Certificate) -> str:
+    tried = [outcome for _, outcome in certificate.outcomes if outcome.status not in ASIDE]
+    cases = sum(outcome.cases for outcome in tried)
+    if certificate.passed:
+        asked = "every law that it claims" if isinstance(certificate.subject, Method) else "every law"
+        return f"{certificate.name} holds to {asked}: {len(tried)} checks, {cases:,} cases"
+    return f"{certificate.name} fails {len(certificate.failures)} of {len(tried)} checks"

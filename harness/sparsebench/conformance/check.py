@@ -1,0 +1,64 @@
+"""What a check is: a law in one line, the cases that it ranges over, and a function that raises where it is broken.
+
+A case is a frozen dataclass of plain values, so that a failing one can be printed, kept and tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sparsebench.method import Law
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+Case = Any
+
+
+class BrokenLawError(AssertionError):
+    """A law does not hold; says where, what was found and what was expected."""
+
+
+class Place(Protocol):
+    """Where a check is made: a plugin among what it needs to be tried."""
+
+    @property
+    def name(self) -> str:
+        """The column of the certificate."""
+        ...
+
+
+def _always(place: Any) -> str | None:
+    return None
+
+
+def _none(place: Any) -> Sequence[Case]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Check:
+    """One law of one kind of plugin.
+
+    `cases(place)` draws what `holds(place, case)` is given, which raises `BrokenLawError` where the law is broken; a
+    `UserError` there says that the plugin refuses the case, which is its right. `first(place)` are cases that are
+    tried whatever is drawn. `idle(place)` is the reason why the law says nothing about what is there. A method that
+    does not claim `claim` is not held to it.
+    """
+
+    name: str
+    law: str
+    case: type
+    cases: Callable[[Any], SearchStrategy[Case]]
+    holds: Callable[[Any, Case], None]
+    claim: Law | None = None
+    idle: Callable[[Any], str | None] = _always
+    first: Callable[[Any], Sequence[Case]] = _none
+
+
+def require(truth: object, told: str) -> None:
+    """Raise `BrokenLawError` unless it is true."""
+    if not truth:
+        raise BrokenLawError(told)

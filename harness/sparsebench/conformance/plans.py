@@ -1,0 +1,37 @@
+"""What the harness plans for a method where every layer has the same sparsity; the suite asks for it here alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sparsebench import masks
+from sparsebench.distributions import active
+from sparsebench.layers import Layer
+from sparsebench.masks import Counts, Masks, Weights
+from sparsebench.method import Event, Method
+
+
+def first_masks(method: Method, layers: Sequence[Layer], sparsity: float, weights: Weights, seed: int) -> Masks:
+    """The masks that a run starts from; a dense method has none."""
+    return masks.first_masks(method, layers, _evenly(layers, sparsity), weights, seed)
+
+
+def first_count(method: Method, layer: Layer, sparsity: float) -> int:
+    """Active entries of a layer in the first masks."""
+    return active(layer.size, method.initial_share * sparsity)
+
+
+def starts_dense(method: Method) -> bool:
+    """Whether no connection is inactive before the first update, whatever the sparsity."""
+    return method.initial_share == 0.0
+
+
+def counts(
+    method: Method, layers: Sequence[Layer], sparsity: float, now: Mapping[str, int], event: Event
+) -> dict[str, Counts]:
+    """What one event is to do to each layer; `now` are the active counts before it."""
+    return masks.budget(method, layers, _evenly(layers, sparsity), now, event)
+
+
+def _evenly(layers: Sequence[Layer], sparsity: float) -> dict[str, float]:
+    return {layer.name: sparsity for layer in layers}
