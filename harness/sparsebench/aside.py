@@ -33,6 +33,16 @@ def aside(root: Path) -> Generator[Path]:
         os.close(lock)
 
 
+def flush(folder: Path) -> None:
+    """Force a folder's files to disk, so that a rename never shows what a crash could still take away."""
+    for path in (*folder.iterdir(), folder):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def sweep(root: Path) -> None:
     """Remove the folders whose writer is no more; what cannot be removed or is not known stays."""
     for folder in root.glob(f"{PREFIX}*"):
@@ -64,6 +74,34 @@ def alone(folder: Path) -> Generator[None]:
         yield
     finally:
         os.close(lock)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Generator[None]:
+    """The same for a folder that is made where it is missing, and removed afterwards if nothing is in it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    lock = _locked_place(folder)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            folder.rmdir()
+            folder.parent.rmdir()
+        os.close(lock)
+
+
+def _locked_place(folder: Path) -> int:
+    """The descriptor that holds the lock of this folder; one that was removed before it was locked is made anew."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            lock = _locked(folder)
+            if folder.exists():
+                return lock
+            os.close(lock)
 
 
 def _locked(folder: Path) -> int:

@@ -37,14 +37,14 @@ def _flops(layer: Layer, active: Active) -> float:
 
 @dataclass
 class Ledger:
-    """The running account of one run on `batch` samples a step."""
+    """The running account of one run on `batch` samples a step; of a run that is continued, what it had executed."""
 
     layers: Sequence[Layer]
     batch: int
     executed: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
 
     def __post_init__(self) -> None:
-        self.executed = {layer.name: dict.fromkeys(KINDS, 0) for layer in self.layers}
+        self.executed = self.executed or {layer.name: dict.fromkeys(KINDS, 0) for layer in self.layers}
 
     def steps(self, count: int, active: Active) -> None:
         """Enter `count` optimizer steps: 3 f_S each."""

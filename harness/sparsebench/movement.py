@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -145,6 +145,11 @@ class Notes:
         for name, column in zip(COUNTS, zip(*rows, strict=True), strict=True):
             self.counts[name].append(list(column))
         self.bits.append(np.packbits(self._sample(masks)))
+
+    def again(self, arrays: Mapping[str, NDArray[Any]]) -> Notes:
+        """These notes as far as `Movement.arrays` tells them, to be continued."""
+        counts: dict[str, list[list[int]]] = {name: arrays[name].tolist() for name in COUNTS}
+        return replace(self, iterations=arrays["iterations"].tolist(), counts=counts, bits=list(arrays["bits"]))
 
     def movement(self) -> Movement:
         """All of them."""

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,6 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from sparsebench.worker import Event, Failed, Progressed, Started, Work, serve
+
+GRACE = 15.0
+"""Seconds a busy worker has to reach the end of its segment and keep a checkpoint, when all is to end."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Job:
 
 
 def run(work: Work, jobs: Iterable[Job], workers: int, log: Path) -> Generator[tuple[Job, Event]]:
-    """Do all jobs and tell what happens to each; closing the generator ends every process.
+    """Do all jobs and tell what happens to each; closing the generator ends every process, within `GRACE` seconds.
 
     What workers print, frameworks and tracebacks included, is appended to the file `log`.
     """
@@ -53,7 +57,19 @@ def run(work: Work, jobs: Iterable[Job], workers: int, log: Path) -> Generator[t
             for connection in wait(list(crew.busy)):
                 yield from crew.listen(crew.busy[connection][0])
     finally:
-        for worker, _ in crew.busy.values():
+        _end([worker for worker, _ in crew.busy.values()])
+
+
+def _end(workers: Sequence[_Worker]) -> None:
+    """End processes that are busy: asked first, so that a run can keep a checkpoint, and killed after `GRACE`."""
+    deadline = time.monotonic() + GRACE
+    try:
+        for worker in workers:
+            worker.process.terminate()
+        for worker in workers:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+    finally:
+        for worker in workers:
             worker.dismiss()
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sparsebench import environment, records, tickets
+from sparsebench import checkpoints, environment, records, tickets
+from sparsebench.checkpoints import Checkpoint
 from sparsebench.data.feed import Feed
 from sparsebench.errors import UserError
 from sparsebench.journal import Journal
@@ -20,6 +21,7 @@ from sparsebench.method import Event
 from sparsebench.movement import Notes, noted
 from sparsebench.prepare import Prepared
 from sparsebench.results import counted, layer_table, result
+from sparsebench.stopping import Asked, Stopped, deferred
 from sparsebench.tickets import Beginning, fresh
 from sparsebench.timeline import Leg, timeline
 from sparsebench.trainer import Backend, Metrics, SparseTrainer
@@ -43,6 +45,7 @@ class Run:
     journal: Journal = field(default_factory=Journal)
     rewind: Weights | None = None
     notes: Notes | None = None
+    resumed: tuple[int, ...] = ()
 
     def train(self, start: int, stop: int) -> None:
         """Optimizer steps start … stop − 1."""
@@ -81,12 +84,35 @@ class Run:
         return metrics
 
 
-def run(prepared: Prepared, root: Path, device: str = "cpu", progress: Progress = lambda done, steps: None) -> Path:
-    """Train to the end and write the record; returns its folder.
+@dataclass(frozen=True)
+class Keep:
+    """A checkpoint every so many seconds, and where the run is asked to end; what is odd about those there is told."""
+
+    every: float = math.inf
+    tell: Callable[[str], None] = lambda line: None
+
+
+def run(
+    prepared: Prepared, root: Path, device: str = "cpu", progress: Progress = lambda done, steps: None,
+    keep: Keep = Keep(),
+) -> Path:  # fmt: skip
+    """Train to the end, from the last checkpoint if there is one, and write the record; returns its folder.
+
+    A run that another process is training is waited for.
 
     Raises:
-        UserError: the backend cannot run this, a score or loss is not finite, or the record cannot be written.
+        UserError: the backend cannot run this, a score or loss is not finite, the checkpoint is another run's, or the
+            record cannot be written.
     """
+    with checkpoints.held(root, prepared.id):
+        path = root / prepared.id
+        if not (path / "result.json").is_file():
+            path = _run(prepared, root, device, progress, keep)
+        checkpoints.remove(root, prepared.id)
+        return path
+
+
+def _run(prepared: Prepared, root: Path, device: str, progress: Progress, keep: Keep) -> Path:
     began = time.perf_counter()
     trainer = trainer_of(prepared.backend, device)
     surroundings = environment.describe(prepared.backend, device, prepared.task.model.packages)
@@ -94,7 +120,12 @@ def run(prepared: Prepared, root: Path, device: str = "cpu", progress: Progress 
         surroundings["weights"] = prepared.start.path.name
     ticket = tickets.read(prepared, root)
     current = start(prepared, trainer, ticket)
-    metrics = _loop(current, progress)
+    if found := checkpoints.latest(root, prepared.identity, keep.tell):
+        current = _continued(current, found)
+        began -= found.seconds
+        surroundings["resumed"] = current.resumed
+    with deferred() as asked:
+        metrics = _loop(current, progress, _Keeper(root, keep.every, asked, began))
     documents = {
         "config": prepared.identity,
         "environment": surroundings,
@@ -105,6 +136,56 @@ def run(prepared: Prepared, root: Path, device: str = "cpu", progress: Progress 
     weights, masks = trainer.weights(current.state), trainer.masks(current.state)
     movement = current.notes.movement() if current.notes else None
     return records.write(root, prepared.id, documents, current.journal.events, weights, masks, current.rewind, movement)
+
+
+def _continued(current: Run, found: Checkpoint) -> Run:
+    """The run as it was at its checkpoint."""
+    task = current.prepared.task
+    executed = {name: dict(row) for name, row in found.executed.items()}
+    return replace(
+        current,
+        state=current.trainer.restore(task, found.state),
+        ledger=Ledger(task.layers, task.recipe.batch_size, executed),
+        active=dict(found.active),
+        start=found.done,
+        journal=Journal(found.events),
+        rewind=None if found.rewind is None else dict(found.rewind),
+        notes=current.notes.again(found.notes) if current.notes and found.notes else None,
+        resumed=(*found.resumed, found.done),
+    )
+
+
+@dataclass
+class _Keeper:
+    """Keeps a checkpoint when one is due."""
+
+    root: Path
+    every: float
+    asked: Asked
+    began: float
+    last: float = field(default_factory=time.perf_counter)
+
+    def visit(self, current: Run, done: int) -> None:
+        """After a leg that is not the last.
+
+        Raises:
+            Stopped: the run was asked to end, and its checkpoint is kept.
+            UserError: it cannot be written.
+        """
+        stop = self.asked()
+        if stop or time.perf_counter() - self.last >= self.every:
+            checkpoints.write(self.root, self._checkpoint(current, done))
+            self.last = time.perf_counter()
+        if stop:
+            raise Stopped
+
+    def _checkpoint(self, current: Run, done: int) -> Checkpoint:
+        notes = current.notes.movement().arrays() if current.notes else None
+        return Checkpoint(
+            current.prepared.identity, done, current.active, current.ledger.executed, current.journal.events,
+            time.perf_counter() - self.began, current.resumed,
+            current.trainer.snapshot(current.state), current.rewind, notes,
+        )  # fmt: skip
 
 
 @cache
@@ -147,7 +228,7 @@ def legs(prepared: Prepared, start: int = 0) -> Iterator[Leg]:
     return timeline(steps, events, evaluations, start, [rewind] if rewind else [])
 
 
-def _loop(current: Run, progress: Progress) -> Metrics:
+def _loop(current: Run, progress: Progress, keeper: _Keeper) -> Metrics:
     """All legs of the run; returns the last evaluation, which is that of the last iteration."""
     steps, rewind = current.prepared.task.steps, current.prepared.config.rewind
     metrics = Metrics(math.nan, math.nan)  # every timeline ends with an evaluation
@@ -162,6 +243,8 @@ def _loop(current: Run, progress: Progress) -> Metrics:
         if leg.evaluated:
             metrics = current.evaluate(leg.done)
         progress(leg.done, steps)
+        if leg.done < steps:
+            keeper.visit(current, leg.done)
     return metrics
 
 

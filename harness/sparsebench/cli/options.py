@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from sparsebench.errors import UserError
 
@@ -21,6 +21,14 @@ Weights = Annotated[
     Parameter(help="safetensors file to start from: timm's names, of this very network; else drawn from the seed"),
 ]
 Device = Annotated[Literal["cpu", "cuda"], Parameter(help="where to train")]
+Every = Annotated[
+    float,
+    Parameter(
+        name="--checkpoint-every",
+        help="seconds between checkpoints, from which the same command continues to the bit",
+        validator=validators.Number(gte=0),
+    ),
+]
 MLflow = Annotated[bool, Parameter(help="mirror to MLflow what it does not hold yet")]
 FromMLflow = Annotated[
     bool | str,
@@ -31,6 +39,7 @@ FromMLflow = Annotated[
 ]  # fmt: skip
 
 RUNS = Path("runs")
+CHECKPOINT = 300.0
 
 
 def check_data(data: Path | None) -> None:

@@ -19,9 +19,11 @@ from sparsebench.cli.live import shown
 from sparsebench.cli.network import Format
 from sparsebench.cli.only import only as matching
 from sparsebench.cli.options import (
+    CHECKPOINT,
     RUNS,
     Data,
     Device,
+    Every,
     MLflow,
     Records,
     Weights,
@@ -52,6 +54,7 @@ def run(
     ] = None,
     device: Device = "cpu",
     weights: Weights = None,
+    every: Every = CHECKPOINT,
     only: Annotated[str | None, Parameter(help="a part of the suite, such as method=rigl,sparsity=0.9")] = None,
     mlflow: MLflow = True,
     dry_run: Annotated[
@@ -79,7 +82,7 @@ def run(
         measured = dry.measured(missing, data, device, workers)
         dry.told(Plan(entries, missing, forecasts(entries, records), measured, min(workers, len(missing))), format)
         return 0
-    work = partial(train_one, data=data, records=records, device=device, weights=weights)
+    work = partial(train_one, data=data, records=records, device=device, weights=weights, every=every)
     failures = _train(work, entries, missing, workers, records) if missing else {}
     found = board.read(records, ids)
     if mlflow and found:

@@ -16,7 +16,18 @@ from sparsebench.aside import sweep
 from sparsebench.asked import Search, asked
 from sparsebench.cli import board
 from sparsebench.cli.live import shown
-from sparsebench.cli.options import RUNS, Data, Device, MLflow, Records, Weights, check_data, check_writable
+from sparsebench.cli.options import (
+    CHECKPOINT,
+    RUNS,
+    Data,
+    Device,
+    Every,
+    MLflow,
+    Records,
+    Weights,
+    check_data,
+    check_writable,
+)
 from sparsebench.cli.output import say, warn
 from sparsebench.cli.work import Entry, prepare_all, recorded, train_one
 from sparsebench.config import Recipe, RunConfig, Updates
@@ -79,6 +90,7 @@ def train(
     records: Annotated[Records, Parameter(group=GROUPS[3])] = RUNS,
     data: Annotated[Data, Parameter(group=GROUPS[3])] = None,
     device: Annotated[Device, Parameter(group=GROUPS[3])] = "cpu",
+    every: Annotated[Every, Parameter(group=GROUPS[3])] = CHECKPOINT,
     mlflow: Annotated[MLflow, Parameter(group=GROUPS[3])] = True,
 ) -> None:
     """Train one network and print what it reaches and costs."""
@@ -89,7 +101,7 @@ def train(
     *rounds, entry = prepare_all([asked(config, search)], data, records, device, weights)
     for name in ignored(entry):
         warn(f"--{name} means nothing to {config.method} with {config.recipe.optimizer}: it is left out of the run")
-    work = partial(train_one, data=data, records=records, device=device, weights=weights)
+    work = partial(train_one, data=data, records=records, device=device, weights=weights, every=every)
     for before in rounds:
         _train(before, work, records)
     if recorded(records, entry.id):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from sparsebench.asked import Asked
 from sparsebench.cli.devices import absent
-from sparsebench.cli.options import RUNS
+from sparsebench.cli.options import CHECKPOINT, RUNS
+from sparsebench.cli.output import warn
 from sparsebench.config import RunConfig, digits
 from sparsebench.errors import UserError
 from sparsebench.mistakes import refuse
@@ -137,11 +138,11 @@ def recorded(records: Path, id: str) -> bool:
 
 def train_one(
     config: RunConfig, report: Callable[[int, int], None], data: Path | None, records: Path, device: str,
-    weights: Path | None = None,
+    weights: Path | None = None, every: float = CHECKPOINT,
 ) -> None:  # fmt: skip
     """One run, from settings to record; the work of a worker process. Another command may have been faster."""
     from sparsebench import runner
 
     prepared = prepare(config, data, _recorded_source(config, records), weights)
     if not recorded(records, prepared.id):
-        runner.run(prepared, records, device, report)
+        runner.run(prepared, records, device, report, runner.Keep(every, warn))

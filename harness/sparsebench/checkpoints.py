@@ -1,0 +1,195 @@
+"""A run's state between two legs, from which it continues to the bit: `RECORDS/.checkpoints/ID/DONE/`.
+
+    progress.json       iterations done, active counts, FLOPs so far, events so far; digests of the others and itself
+    state.safetensors   the backend's snapshot
+    rewind.safetensors  the weights that tickets rewind to, once they have been passed
+    notes.safetensors   how the masks have moved, where the run takes notes of that
+
+Written aside, flushed and renamed, so one is there whole or not at all, and the last two are kept: if the newest is
+damaged all the same, the one before serves. Nothing in them is ever executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from numpy.typing import NDArray
+
+from sparsebench import tensors
+from sparsebench.aside import alone_in, aside, flush, sweep
+from sparsebench.errors import UserError
+
+SCHEMA = 1
+FOLDER = ".checkpoints"
+KEPT = 2
+PROGRESS = "progress.json"
+PARTS = ("state", "rewind", "notes")
+DAMAGED = (OSError, ValueError, KeyError, TypeError)
+"""What reading a damaged checkpoint raises."""
+
+Json = dict[str, Any]
+Arrays = Mapping[str, NDArray[Any]]
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """After `done` iterations of the run whose `config.json` is `identity`; `seconds` is what it has taken so far.
+
+    `resumed` are the iterations after which it was continued from a checkpoint before.
+    """
+
+    identity: Mapping[str, Any]
+    done: int
+    active: Mapping[str, int]
+    executed: Mapping[str, Mapping[str, float]]
+    events: list[Json]
+    seconds: float
+    resumed: tuple[int, ...]
+    state: Arrays
+    rewind: Arrays | None = None
+    notes: Arrays | None = None
+
+
+def folder(root: Path, id: str) -> Path:
+    """Where a run's checkpoints are."""
+    return root / FOLDER / id
+
+
+@contextmanager
+def held(root: Path, id: str) -> Generator[None]:
+    """Wait until no other process trains this run, and keep others waiting in here.
+
+    Raises:
+        UserError: nothing can be written there.
+    """
+    place = folder(root, id)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(alone_in(place))
+        except OSError as error:
+            raise UserError(f"cannot write to {place} ({error.strerror}): give another folder of records") from error
+        sweep(place)
+        yield
+
+
+def write(root: Path, checkpoint: Checkpoint) -> Path:
+    """Add a checkpoint and remove all but the last two.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    place = folder(root, checkpoint.identity["id"])
+    try:
+        with aside(place) as new:
+            _fill(new, checkpoint)
+            flush(new)
+            target = place / f"{checkpoint.done:012d}"
+            shutil.rmtree(target, ignore_errors=True)  # one of that iteration can only be there if it is damaged
+            new.rename(target)
+    except OSError as error:
+        raise UserError(f"checkpoint of {place.name} cannot be written ({error}): is there room?") from error
+    for old in _all(place)[KEPT:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def _fill(new: Path, checkpoint: Checkpoint) -> None:
+    for name, arrays in zip(PARTS, (checkpoint.state, checkpoint.rewind, checkpoint.notes), strict=True):
+        if arrays is not None:
+            tensors.write(new / f"{name}.safetensors", arrays, {})
+    facts = {
+        "schema": SCHEMA, "identity": dict(checkpoint.identity), "done": checkpoint.done,
+        "active": dict(checkpoint.active), "executed": {name: dict(row) for name, row in checkpoint.executed.items()},
+        "events": checkpoint.events, "seconds": checkpoint.seconds, "resumed": list(checkpoint.resumed),
+        "files": {path.name: _digest(path.read_bytes()) for path in sorted(new.iterdir())},
+    }  # fmt: skip
+    text = json.dumps(facts)
+    (new / PROGRESS).write_text(f"{_digest(text.encode())}\n{text}\n")
+
+
+def latest(root: Path, identity: Mapping[str, Any], tell: Tell) -> Checkpoint | None:
+    """The newest checkpoint that is whole; None where there is none. `tell` is given a line for each that is not.
+
+    Raises:
+        UserError: it is one of a run with other settings.
+    """
+    for path in _all(folder(root, identity["id"])):
+        try:
+            found = read(path)
+        except DAMAGED as error:
+            tell(f"checkpoint {path} is damaged ({' '.join(str(error).split())}): going back to the one before")
+        else:
+            _check(path, found.identity, identity)
+            return found
+    return None
+
+
+def read(path: Path) -> Checkpoint:
+    """One checkpoint.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError: it is damaged.
+    """
+    digest, _, text = (path / PROGRESS).read_text().partition("\n")
+    if digest != _digest(text.rstrip("\n").encode()):
+        raise ValueError(f"{PROGRESS} does not match its digest")
+    facts = json.loads(text)
+    if facts["schema"] != SCHEMA:
+        raise ValueError(f"schema {facts['schema']}, this version reads {SCHEMA}")
+    for name, expected in facts["files"].items():
+        if _digest((path / Path(name).name).read_bytes()) != expected:
+            raise ValueError(f"{name} does not match its digest")
+    files = [path / f"{name}.safetensors" for name in PARTS]
+    state, rewind, notes = (tensors.read(file)[0] if file.name in facts["files"] else None for file in files)
+    if state is None:
+        raise ValueError("it holds no state")
+    return Checkpoint(
+        facts["identity"], facts["done"], facts["active"], facts["executed"], facts["events"], facts["seconds"],
+        tuple(facts["resumed"]), state, rewind, notes,
+    )  # fmt: skip
+
+
+def remove(root: Path, id: str) -> None:
+    """All checkpoints of a run; it is recorded, or given up."""
+    shutil.rmtree(folder(root, id), ignore_errors=True)
+
+
+def _all(place: Path) -> list[Path]:
+    """A run's checkpoints, the newest first."""
+    if not place.is_dir():
+        return []
+    return sorted((path for path in place.iterdir() if path.name.isdigit()), reverse=True)
+
+
+def _check(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    there, here = dict(_settings(found)), dict(_settings(wanted))
+    differing = [
+        f"{name} {there.get(name)!r} there, {here.get(name)!r} here"
+        for name in sorted({*there, *here})
+        if there.get(name) != here.get(name)
+    ]
+    if differing:
+        raise UserError(
+            f"checkpoint {path} is of another run ({'; '.join(differing)}): remove that folder to begin from the start"
+        )
+
+
+def _settings(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every single setting, by its dotted name."""
+    for name, value in document.items():
+        if isinstance(value, dict):
+            yield from _settings(cast("dict[str, Any]", value), f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
