@@ -78,12 +78,12 @@ def _state(kind: str, columns: Sequence[str], **other: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _charts(*charts: Chart) -> dict[str, Any]:
+def _charts(title: str, *charts: Chart) -> dict[str, Any]:
     """Charts beside each other, in a section of their own; those that MLflow adds for each metric are in one that is
     shut."""
     shared = {"display": True, "isReordered": True}
     sections = [
-        {"uuid": "sparsebench", "name": "sparsebench", "columns": len(charts), "cardHeight": 480, **shared},
+        {"uuid": "sparsebench", "name": title, "columns": len(charts), "cardHeight": 480, **shared},
         {"uuid": "metrics", "name": "Model metrics", **shared, "display": False},
     ]
     return {
@@ -103,6 +103,7 @@ PARALLEL: Chart = {
     "selectedMetrics": ["training_ratio", "inference_ratio", "accuracy_percent"],
 }  # fmt: skip
 GROUPS = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": LABEL}]}
+FLOPS = "Accuracy against FLOPs"
 
 VIEWS = (
     Prepared("sparsebench", "Leaderboard", _state("cell", CELL)),
@@ -111,12 +112,12 @@ VIEWS = (
         _state("run", SEED, groupBy=GROUPS, columnWidths={**WIDTHS, NAME: 400}),
     ),
     Prepared(
-        "sparsebench-flops", "Accuracy against FLOPs",
-        _state("cell", CELL, **_charts(_scatter("training_ratio"), _scatter("inference_ratio"))), "CHART",
+        "sparsebench-flops", FLOPS,
+        _state("cell", CELL, **_charts(FLOPS, _scatter("training_ratio"), _scatter("inference_ratio"))), "CHART",
     ),
     Prepared(
         "sparsebench-parallel", "Parallel coordinates",
-        _state("cell", CELL, **_charts(PARALLEL), runListHidden=True), "CHART",
+        _state("cell", CELL, **_charts("Parallel coordinates", PARALLEL), runListHidden=True), "CHART",
     ),
 )  # fmt: skip
 BOARD = VIEWS[0]

@@ -56,7 +56,9 @@ def _links(shelf: Shelf) -> str:
     addresses = {view.name: view.address(shelf.experiment) for view in prepared.VIEWS}
     if shelf.page:
         run = shelf.page.info.run_id
-        addresses["Page"] = f"/#/experiments/{shelf.experiment}/runs/{run}/artifacts/{PAGES}/index.html"
+        addresses["Page"] = (
+            f"/#/experiments/{shelf.experiment}/runs/{run}/artifacts/{PAGES}/index.html?workflowType=machine_learning"
+        )
     return " · ".join(f"[{name}]({address.removeprefix('/')})" for name, address in addresses.items())
 
 
