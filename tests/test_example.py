@@ -107,6 +107,15 @@ def test_what_it_cannot_do_is_told_in_one_line(site, tmp_path, options, told):
     assert told in err[0]
 
 
+@pytest.mark.slow
+def test_its_own_tests_of_the_laws_pass(site):
+    """Those of the backend, and of the method that asks most of one; all of them, in every backend, take minutes."""
+    tests = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "test_numpy or (test_mest_ems and numpy)")
+    done = installed.python(*tests, site=site, folder=PROJECT)
+    assert done.returncode == 0, done.stdout
+    assert " passed, " in done.stdout.splitlines()[-1]
+
+
 # ---- beside the other backends ----------------------------------------------------------------------------------
 
 

@@ -59,11 +59,30 @@ def test_what_is_made_trains(made, tmp_path, kind):
     assert float(out[1].split()[-2]) > 40, "per cent; chance is 10"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["method", "model"])
+def test_what_is_made_obeys_the_laws(made, tmp_path, kind):
+    code, out, err = installed.sparsebench("check", NAMES[kind], "--cases", "3", site=made[1], folder=tmp_path)
+    assert (code, err) == (0, [])
+    assert out[-1].startswith(f"{NAMES[kind]} holds to every law")
+
+
+@pytest.mark.slow
+def test_the_test_file_that_is_made_passes(made):
+    folder = made[0] / "sparsebench-my-backend"
+    done = installed.python("-m", "pytest", "-q", "-p", "no:cacheprovider", site=made[1], folder=folder)
+    assert done.returncode == 0, done.stdout
+    assert " passed in " in done.stdout.splitlines()[-1]
+    assert (
+        len((folder / "tests" / "test_laws.py").read_text().split("import parametrize_with_checks\n")[1].split()) < 12
+    )
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_made_has_no_faults_to_mend(made, kind):
     rules = ("--isolated", "--line-length", "120", "--select", "E,F,W,B,UP,N,ANN,D1,C4,SIM,RUF", "--ignore")
     told = "ANN401,D107,RUF001,RUF002,RUF003"
-    checked = (made[0] / f"sparsebench-{NAMES[kind]}",)
+    checked = (made[0] / f"sparsebench-{NAMES[kind]}" / "src",)
     done = subprocess.run(
         [sys.executable, "-m", "ruff", "check", *rules, told, *checked], capture_output=True, text=True
     )
