@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -60,28 +59,36 @@ def moves(
 ) -> Iterator[tuple[Move, Any]]:
     """(move, state after it), from iteration `start` to the last; a state must be read before the next."""
     state = begin(trainer, task, method, sparsity, seed) if state is None else state
-    due, feed = {event.iteration: event for event in method.events(task.steps)}, task.feed(seed)
+    due = {event.iteration: event for event in method.events(task.steps)}
     for i in range(start, task.steps):
-        event = due.get(i)
-        if event is None or not event.replaces_step:
-            state, tally = trainer.train(state, method, feed, i, i + 1)
-            yield Move(i, float(tally.losses[0])), state
-        if event:
-            counts = planned(task, method, trainer.masks(state), event, sparsity)
-            state, report = trainer.update(state, method, event, counts, feed)
-            yield Move(i, report.loss, event, counts, report), state
+        for move, after in _iteration(trainer, task, method, sparsity, seed, state, i, due.get(i)):
+            yield move, (state := after)
+
+
+def _iteration(
+    trainer: Trainer, task: Task, method: Method, sparsity: float, seed: int, state: Any, i: int, event: Event | None
+) -> Iterator[tuple[Move, Any]]:
+    """The step of iteration i, if it takes one, then its mask update, if it has one."""
+    feed = task.feed(seed)
+    if event is None or not event.replaces_step:
+        state, tally = trainer.train(state, method, feed, i, i + 1)
+        yield Move(i, float(tally.losses[0])), state
+    if event:
+        counts = planned(task, method, trainer.masks(state), event, sparsity)
+        state, report = trainer.update(state, method, event, counts, feed)
+        yield Move(i, report.loss, event, counts, report), state
 
 
 def walk(
     trainer: Trainer, task: Task, method: Method, sparsity: float, seed: int = 0, state: Any = None, start: int = 0
 ) -> Iterator[tuple[Event | None, float | None, Any]]:
     """(event or None, loss, state) after every iteration from `start`; a state must be read before the next."""
-    made = moves(trainer, task, method, sparsity, seed, state, start)
-    for _, of_one in groupby(made, lambda done: done[0].iteration):
-        losses, event, state = list[float | None](), None, None
-        for move, state in of_one:  # noqa: B007  the last is wanted
-            losses, event = [*losses, move.loss], move.event
-        yield event, losses[0], state
+    state = begin(trainer, task, method, sparsity, seed) if state is None else state
+    due = {event.iteration: event for event in method.events(task.steps)}
+    for i in range(start, task.steps):
+        made = list(_iteration(trainer, task, method, sparsity, seed, state, i, due.get(i)))
+        (first, _), (_, state) = made[0], made[-1]
+        yield due.get(i), first.loss, state
 
 
 def bits(arrays: Mapping[str, NDArray[Any]]) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
