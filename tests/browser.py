@@ -22,6 +22,14 @@ class Watched:
     errors: list = field(default_factory=list)
     outside: list = field(default_factory=list)
 
+    def until(self, expression, seconds=10):
+        """Wait until an expression is true; playwright's own way of waiting needs what a strict page forbids."""
+        for _ in range(round(seconds / 0.05)):
+            if self.page.evaluate(expression):
+                return
+            self.page.wait_for_timeout(50)
+        pytest.fail(f"not within {seconds} seconds: {expression}")
+
     def violations(self):
         """What axe finds against WCAG 2 A and AA: `rule: element` for each; the script is run past the page's CSP."""
         axe = pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")

@@ -10,10 +10,13 @@ import numpy as np
 
 from sparsebench import identity, records
 from sparsebench.config import Recipe, RunConfig, Updates
+from sparsebench.layers import linear
+from sparsebench.movement import Movement, Notes
 from sparsebench_board.rows import Row
 
 STEPS = 200
 SIZE = 1000
+LAYER = linear("fc1", 50, 20)
 DENSE_INFERENCE = 2.0 * SIZE
 DENSE_TRAINING = 3 * DENSE_INFERENCE * 128 * STEPS
 
@@ -31,7 +34,7 @@ def config(
 
 def write(
     root: Path, config: RunConfig, accuracy: float = 0.9, *, result: dict[str, Any] | None = None,
-    environment: dict[str, Any] | None = None, data: str = "d" * 64, numerics: int = 1,
+    environment: dict[str, Any] | None = None, data: str = "d" * 64, numerics: int = 1, moved: Movement | None = None,
 ) -> records.Record:  # fmt: skip
     """One record of `config` that reached `accuracy`; `result` and `environment` replace single entries."""
     active = round(SIZE * (1 - config.sparsity))
@@ -48,8 +51,16 @@ def write(
     mask = np.arange(SIZE).reshape(20, 50) < active
     weights = {"fc1.weight": mask.astype(np.float32)}
     return records.read(
-        records.write(root, document["id"], documents, events(accuracy, active), weights, {"fc1": mask})
+        records.write(root, document["id"], documents, events(accuracy, active), weights, {"fc1": mask}, moved=moved)
     )
+
+
+def movement(*masks: np.ndarray) -> Movement:
+    """Notes of masks of the one layer, the first at the start, the others every hundred iterations."""
+    notes = Notes([LAYER], {"fc1": masks[0]}, frozenset())
+    for k, mask in enumerate(masks):
+        notes.take(100 * k, {"fc1": mask})
+    return notes.movement()
 
 
 def events(accuracy: float, active: int) -> list[dict[str, Any]]:

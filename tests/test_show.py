@@ -9,8 +9,9 @@ import pytest
 
 import toy
 from sparsebench import plugins, shipped
-from sparsebench.cli.show import SETTINGS, card
+from sparsebench.cli.show import SETTINGS
 from sparsebench.formulas import FORMULAS
+from sparsebench.shipped import card
 from test_imports import python, without  # noqa: F401 (a fixture)
 
 pytest_plugins = ("command_line",)
@@ -150,7 +151,12 @@ def test_a_wheel_carries_the_cards_where_they_are_looked_for(tmp_path, monkeypat
     monkeypatch.setattr(shipped, "__file__", str(package / "shipped.py"))
     assert shipped.roots() == (package,)
     assert card("rigl") is None
-    carried = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]["docs/methods"]
+    included = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    carried = included["docs/methods"]
     (package.parent / carried).mkdir(parents=True)
     (package.parent / carried / "rigl.md").write_text("# rigl\n")
     assert card("rigl") == "# rigl\n"
+    rules = package.parent / included["leaderboard/RULES.md"]
+    rules.parent.mkdir(parents=True)
+    rules.write_text("# rules\n")
+    assert shipped.text("leaderboard/RULES.md") == "# rules\n"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import records_fixture as fixture
 from html_page import BREAKOUT, EVIL, Page
-from sparsebench import command
+from sparsebench import command, records
 from sparsebench.cli import main
 from sparsebench.config import Ticket
 from sparsebench.errors import UserError
@@ -293,6 +293,23 @@ def test_a_damaged_record_is_told(tmp_path):
     with pytest.raises(UserError, match="cannot be read"):
         site.write([record], tmp_path / "site", kinds={})
     assert list((tmp_path / "site").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "entry", "told"),
+    [
+        ("result.json", {"parameters": None}, "cannot be shown"), ("result.json", {"loss": "low"}, "cannot be shown"),
+        ("layers.json", {"layers": [{"name": "fc1"}]}, "it lacks 'active'"),
+        ("result.json", {"accuracy": "high"}, "not a finite number"),
+    ],
+)  # fmt: skip
+def test_a_record_of_another_kind_is_told_in_a_line(tmp_path, file, entry, told):
+    path = fixture.write(tmp_path / "runs", fixture.config()).path / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | entry))
+    with pytest.raises(UserError, match=re.escape(told)) as raised:
+        site.write([records.read(path.parent)], tmp_path / "site", kinds={})
+    assert str(path.parent) in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 # ---- where it is written --------------------------------------------------------------------------------------

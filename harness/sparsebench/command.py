@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from sparsebench.config import Recipe, RunConfig, digits
 from sparsebench.mistakes import Where, option
@@ -51,15 +51,15 @@ def _lengths(recipe: Recipe, multiplier: float) -> dict[str, Any] | None:
 
 
 def _options(settings: Mapping[str, Any], place: Where = ()) -> Iterator[str]:
-    """One string for each setting that is not None."""
+    """One string for each setting that is not None; of a list, one for each entry."""
     for name, value in settings.items():
         where = (*place, name)
-        if isinstance(value, Mapping):
-            yield from _options(value, where)
+        if isinstance(value, dict):
+            yield from _options(cast("dict[str, Any]", value), where)
+        elif isinstance(value, tuple):
+            yield from (f"{option(where)} {_written(each)}" for each in cast("tuple[Any, ...]", value))
         elif value is True:
             yield option(where)
-        elif isinstance(value, tuple):
-            yield from (f"{option(where)} {_written(each)}" for each in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         elif value is not None:
             yield f"{option(where)} {_written(value)}"
 

@@ -86,10 +86,11 @@ def sampled(sizes: Sequence[int]) -> int:
 
 
 def places(sizes: Sequence[int]) -> NDArray[np.int64]:
-    """The sample: canonical flat places in all layers, one after another, ascending.
+    """The sample: canonical flat places in all layers, one after another, in order.
 
     The network is cut into n stretches of equal length, and a hash chooses one place in each: every place is as
-    likely, no layer is missed that is larger than a stretch, and the same network has the same sample everywhere.
+    likely, no layer is missed that is larger than a stretch, and the same network has the same sample everywhere. A
+    place that the cut goes through may be drawn from both sides.
     """
     total, count = sum(sizes), sampled(sizes)
     if count == total:

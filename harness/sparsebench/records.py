@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -34,7 +33,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from sparsebench import mistakes, movement, tensors
-from sparsebench.aside import aside
+from sparsebench.aside import aside, flush
 from sparsebench.config import RunConfig
 from sparsebench.errors import UserError
 from sparsebench.movement import Movement
@@ -91,7 +90,7 @@ class Record:
             UserError: the file is missing or damaged; so do the other two.
         """
         with _reading(self.path):
-            return [json.loads(line) for line in self.file("events.jsonl").read_text().splitlines()]
+            return [from_json(line) for line in self.file("events.jsonl").read_bytes().splitlines()]
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """Final parameters and running statistics: name -> array, canonical layout."""
@@ -115,7 +114,11 @@ class Record:
         if not path.is_file():
             return None
         with _reading(self.path):
-            return movement.from_file(*tensors.read(path))
+            found = movement.from_file(*tensors.read(path))
+            layers = [(layer["name"], layer["size"]) for layer in self.layers]
+            if list(zip(found.layers, found.sizes, strict=True)) != layers:
+                raise ValueError(f"{MOVEMENT} is of other layers than layers.json")
+        return found
 
 
 # ---- reading --------------------------------------------------------------------------------------------------
@@ -272,7 +275,7 @@ def _new(root: Path, id: str) -> Generator[Path]:
         with aside(root) as folder:
             yield folder
             folder.chmod(0o755)
-            _flush(folder)
+            flush(folder)
             _place(folder, root / id)
     except OSError as error:
         raise UserError(f"record {root / id} cannot be written ({error}): is there room, and may you write?") from error
@@ -281,15 +284,6 @@ def _new(root: Path, id: str) -> Generator[Path]:
 def packed(masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.uint8]]:
     """Each mask as bits, eight to a byte, highest bit first, in canonical flat order."""
     return {name: np.packbits(np.ascontiguousarray(mask).reshape(-1)) for name, mask in masks.items()}
-
-
-def _flush(folder: Path) -> None:
-    for path in (*folder.iterdir(), folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _place(folder: Path, target: Path) -> None:

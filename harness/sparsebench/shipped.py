@@ -11,6 +11,11 @@ def roots() -> tuple[Path, ...]:
     return (package, package.parents[1]) if package.parent.name == "harness" else (package,)
 
 
+def card(method: str) -> str | None:
+    """The text of a method's card; None: it has none."""
+    return text(f"docs/methods/{method}.md")
+
+
 def text(name: str) -> str | None:
     """The text of a file by its path under a root; None: it does not ship."""
     paths = (root / name for root in roots())

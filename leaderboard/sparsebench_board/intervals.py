@@ -9,6 +9,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -52,7 +53,7 @@ def interval(values: Sequence[float]) -> Interval:
         return Interval("none")
     if min(values) == max(values):
         return Interval("equal", values[0], values[0])
-    return (_bca(values) if len(values) >= MANY else None) or _student(values)
+    return (_bca(tuple(values)) if len(values) >= MANY else None) or _student(values)
 
 
 def half_width(values: Sequence[float]) -> float | None:
@@ -71,7 +72,8 @@ def _student(values: Sequence[float]) -> Interval:
     return Interval("t", middle - width, middle + width)
 
 
-def _bca(values: Sequence[float]) -> Interval | None:
+@lru_cache(maxsize=4096)
+def _bca(values: tuple[float, ...]) -> Interval | None:
     """Efron, Better Bootstrap Confidence Intervals, JASA 82 (1987); None where rounding leaves it undefined.
 
     What `scipy.stats.bootstrap` computes, without the half second that its package takes to import.

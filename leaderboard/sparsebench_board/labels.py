@@ -12,6 +12,8 @@ PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 
 def plain(text: str) -> str:
     """One line of printable characters; anything else (escape codes, line ends) becomes �."""
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() else "�" for character in text)
 
 

@@ -44,9 +44,11 @@ HELP = {
 
         Each is an id, or the folder of a record. Exit code 0: equal, 1: different.
         For example: `sparsebench compare runs/ID elsewhere/ID`""",
-    "plot": """Draw curves of a few runs, as an SVG file.
+    "plot": """Draw a picture of runs, as an SVG file.
 
-        For example: `sparsebench plot curves --only method=rigl,seed=0 --to curves.svg`""",
+        Accuracy against FLOPs or sparsity, layers, how masks move, torch beside jax, and curves.
+        For example: `sparsebench plot training-flops`, `sparsebench plot curves --only method=rigl,seed=0`, and
+        without any run `sparsebench plot layers --model resnet50 --sparsity 0.9`""",
     "ui": """Browse runs in MLflow, on this machine.
 
         What is not mirrored yet is mirrored first; Ctrl-C ends it.""",

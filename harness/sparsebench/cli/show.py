@@ -23,7 +23,7 @@ def show(
 ) -> None:
     """Print a method's card: rendered on a terminal, the Markdown itself elsewhere."""
     method = plugins.load("methods", name)
-    text = shipped.text(f"docs/methods/{name}.md") or described(method)
+    text = shipped.card(name) or described(method)
     console = Console(file=sys.stdout)
     if not console.is_terminal:
         return say(text.rstrip())

@@ -13,6 +13,7 @@ from sparsebench_board.labels import pairs, plain
 from sparsebench_board.pictures import seeds, style
 from sparsebench_board.pictures.kind import Kind
 from sparsebench_board.pictures.seeds import Points
+from sparsebench_board.pictures.sheet import Margins, sheet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +23,7 @@ LINES = (
     (style.BLUE, "-", 2.4, "o"), (style.RED, (0, (4, 2)), 1.6, "s"), (style.GREEN, "-.", 1.6, "^"),
     (style.PURPLE, ":", 2.0, "v"), (style.BLACK, "-", 0.9, "D"), (style.ORANGE, (0, (6, 1, 1, 1)), 1.6, "X"),
 )  # fmt: skip
-"""Colour, dash, width and marker of each line: they can be told apart in black and white."""
+"""Colour, dash, width and marker of each line, where methods do not give colour and marker."""
 
 
 def losses(events: Sequence[dict[str, Any]]) -> Points:
@@ -55,17 +56,29 @@ def _parts(cell: Cell, own: dict[str, Any], others: Sequence[Cell]) -> list[str]
     return [part for part in parts if part]
 
 
+def lines(found: Sequence[Cell]) -> list[tuple[Any, ...]]:
+    """Colour, dash, width and marker of each cell's line: colour and marker of its method, where no two share one."""
+    methods = [cell.config.method for cell in found]
+    own = len(set(methods)) == len(methods)
+    looks = style.looks({name: (name, frozenset({0})) for name in sorted(methods)}) if own else {}
+    return [
+        (looks[name].colour, dash, width, looks[name].marker) if own else (colour, dash, width, marker)
+        for name, (colour, dash, width, marker) in zip(methods, LINES, strict=False)
+    ]
+
+
 def figure(records: Sequence[Record]) -> Figure:
     """Training loss above test accuracy, a line for each cell.
 
     Raises:
         UserError: there is nothing to draw, or more than can be told apart.
     """
-    found = cells(records)
+    found = sorted(cells(records), key=_place)
     if not 1 <= len(found) <= len(LINES):
         raise UserError(f"curves of {len(found)} cells: one to {len(LINES)} can be told apart; choose with --only")
-    drawn, (above, below) = style.panels(2, 3.2, sharex=True)
-    for cell, name, look in zip(found, names(found), LINES, strict=False):
+    drawn = sheet(2, 2.5, margins=Margins(right=0.15, bottom=0.45))
+    above, below = drawn.panels
+    for cell, name, look in zip(found, names(found), lines(found), strict=True):
         events = [record.events() for record in cell.records]
         _line(above, [losses(each) for each in events], look, name)
         _line(below, [accuracies(each) for each in events], look, name, marker=look[3])
@@ -74,8 +87,13 @@ def figure(records: Sequence[Record]) -> Figure:
     below.set_ylabel("test accuracy, %")
     below.set_xlabel("iterations")
     above.legend()
-    style.finish(drawn, (), seeds.notes([cell.seeds for cell in found]))
-    return drawn
+    above.sharex(below)
+    return drawn.finish((), seeds.notes([cell.seeds for cell in found]))
+
+
+def _place(cell: Cell) -> tuple[Any, ...]:
+    config = cell.config
+    return config.model, config.dataset, config.sparsity, config.method, config.backend, cell.id
 
 
 def _line(axes: Axes, points: Sequence[Points], look: tuple[Any, ...], name: str, marker: str = "") -> None:

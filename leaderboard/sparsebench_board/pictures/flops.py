@@ -18,6 +18,7 @@ from sparsebench_board.columns import benchmarks, title
 from sparsebench_board.fronts import front
 from sparsebench_board.pictures import accuracy, style
 from sparsebench_board.pictures.kind import Kind
+from sparsebench_board.pictures.sheet import free, sheet
 from sparsebench_board.pictures.style import Look
 from sparsebench_board.rows import Row, rows
 
@@ -81,16 +82,15 @@ def figure(account: Account, records: Sequence[Record]) -> Figure:
     drawn = [(group, found, unit) for group, found, unit in groups if found]
     if not drawn:
         raise UserError("no record has FLOPs that are known: there is nothing to draw accuracy against")
-    picture, axes = style.panels(len(drawn), 4.2)
+    picture = sheet(len(drawn), 3.4)
     every = [point.row for _, found, _ in drawn for point in found]
     looks = style.looks({name: (name, frozenset({0})) for name in sorted({row.method for row in every})})
     sizes = _sizes(every)
-    for panel, (group, found, unit) in zip(axes, drawn, strict=True):
+    for panel, (group, found, unit) in zip(picture.panels, drawn, strict=True):
         panel.set_title(title(group))
         _scale(panel, found, account.what, unit)
         _panel(panel, found, looks, sizes)
-    style.finish(picture, _entries(every, looks, sizes), (accuracy.LEGEND, NOTE))
-    return picture
+    return picture.finish(_entries(every, looks, sizes), (accuracy.LEGEND, NOTE))
 
 
 def _sizes(shown: Sequence[Row]) -> dict[float, float]:
@@ -114,21 +114,21 @@ def _panel(axes: Axes, found: Sequence[Point], looks: Mapping[str, Look], sizes:
     marks = [accuracy.Mark(point.x, point.row, looks[point.row.method], sizes[point.row.sparsity]) for point in found]
     accuracy.draw(axes, accuracy.side_by_side(marks))
     names = _names(on)
-    free = style.free([axes.transData.transform(at) for at in names.values()], [len(name) for name in names])
-    for (name, at), is_free in zip(names.items(), free, strict=True):
-        if is_free:
+    rooms = free([axes.transData.transform(at) for at in names.values()], [len(name) for name in names])
+    for (name, at), has_room in zip(names.items(), rooms, strict=True):
+        if has_room:
             axes.annotate(name, at, (-7, 5), textcoords="offset points", ha="right", fontsize=style.LABEL)
 
 
 def _names(front: Sequence[Point]) -> dict[str, tuple[float, float]]:
     """What is on the front -> where the best of that name is; both backends of one have one name."""
     lengths = {point.row.multiplier for point in front} != {1.0}
-    return {
-        labels.plain(" ".join(
-            [point.row.method, digits(point.row.sparsity)] + ([f"{digits(point.row.multiplier)}×"] if lengths else [])
-        )): (point.x, 100 * point.row.accuracy)
-        for point in front
-    }  # fmt: skip
+    return {_name(point.row, lengths): (point.x, 100 * point.row.accuracy) for point in front}
+
+
+def _name(row: Row, lengths: bool) -> str:
+    sparsity, length = digits(row.sparsity), f"{digits(row.multiplier)}×"
+    return labels.plain(" ".join([row.method, *([sparsity] if row.sparsity else []), *([length] if lengths else [])]))
 
 
 def _entries(shown: Sequence[Row], looks: Mapping[str, Look], sizes: Mapping[float, float]) -> list[Any]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from sparsebench.config import digits
-from sparsebench.errors import UserError
 from sparsebench.records import Record
 from sparsebench_board import labels
 from sparsebench_board.pictures import accuracy, style
 from sparsebench_board.pictures.groups import Group, Member, groups
 from sparsebench_board.pictures.kind import Kind
+from sparsebench_board.pictures.sheet import Margins, sheet
 from sparsebench_board.rows import Row
 
 if TYPE_CHECKING:
@@ -21,8 +22,12 @@ if TYPE_CHECKING:
 
 SHADES = ("#ffffff", "#7fb3d9")
 """From least to most: the darkest leaves black text readable."""
-HEIGHT, HEAD = 0.24, 0.75
-"""Inches of a line, and of a panel's title and sparsities."""
+LETTERS, TITLES = 28, 84
+"""Of a line of a name, and of a title."""
+LINE, TITLE, LETTER = 0.17, 0.16, 0.068
+"""Inches of a line of a name, of one of a title, and of a letter of a name."""
+DECIMALS = 3
+"""Of a sparsity; the levels between, at which a search for a ticket stops on its way, have more and are left out."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +43,14 @@ class Matrix:
 
 
 def matrices(group: Group) -> list[Matrix]:
-    """A matrix for each backend, the names with the best mean over sparsities that all have first; dense is sparsity 0."""
-    found = [100 * member.row.accuracy for member in group.members]
-    shades = accuracy.window(found, [])
-    backends = sorted({member.row.backend for member in group.members})
-    sparsities = tuple(sorted({member.row.sparsity for member in group.members}))
+    """A matrix for each backend; dense is sparsity 0 and comes first, the others by name."""
+    found = [member for member in group.members if round(member.row.sparsity, DECIMALS) == member.row.sparsity]
+    found = found or list(group.members)
+    shades = accuracy.window([100 * member.row.accuracy for member in found], [])
+    sparsities = tuple(sorted({member.row.sparsity for member in found}))
+    backends = sorted({member.row.backend for member in found})
     return [
-        _matrix(f"{group.title}, {backend}", [m for m in group.members if m.row.backend == backend], sparsities, shades)
+        _matrix(f"{group.title}, {backend}", [m for m in found if m.row.backend == backend], sparsities, shades)
         for backend in backends
     ]
 
@@ -65,48 +71,55 @@ def figure(records: Sequence[Record]) -> Figure:
         UserError: there are no records.
     """
     drawn = [matrix for group in groups(records) for matrix in matrices(group)]
-    if not drawn:
-        raise UserError("there are no runs to draw")
-    from matplotlib.figure import Figure
-
-    heights = [HEAD + HEIGHT * len(matrix.names) for matrix in drawn]
-    picture = Figure(figsize=(style.WIDTH, sum(heights)), layout="constrained")
-    axes = picture.subplots(len(drawn), 1, squeeze=False, height_ratios=heights).ravel()
-    for panel, matrix in zip(axes, drawn, strict=True):
+    names = max(len(line) for matrix in drawn for name in matrix.names for line in wrap(name, LETTERS))
+    titles = max(len(_titled(matrix)) for matrix in drawn)
+    margins = Margins(0.15 + LETTER * names, 0.1, 0.3 + TITLE * titles, 0.1)
+    picture = sheet(len(drawn), [sum(_heights(matrix)) for matrix in drawn], margins=margins)
+    for panel, matrix in zip(picture.panels, drawn, strict=True):
         _panel(panel, matrix)
-    style.finish(picture, (), (
+    return picture.finish((), (
         "test accuracy in per cent, mean ± half of the 95 % interval over seeds; darker is more",
         "hatched: lacks seeds that others have, ranks with nothing",
     ))  # fmt: skip
-    return picture
+
+
+def _titled(matrix: Matrix) -> list[str]:
+    return wrap(f"{matrix.title}: sparsity", TITLES)
+
+
+def _heights(matrix: Matrix) -> list[float]:
+    return [LINE * (0.5 + len(wrap(name, LETTERS))) for name in matrix.names]
 
 
 def _panel(axes: Axes, matrix: Matrix) -> None:
-    for i, line in enumerate(matrix.cells):
+    columns, heights = len(matrix.sparsities), _heights(matrix)
+    tops = [sum(heights[:k]) for k in range(len(heights))]
+    for line, top, height in zip(matrix.cells, tops, heights, strict=True):
         for j, row in enumerate(line):
             if row is not None:
-                _cell(axes, i, j, row, matrix.shades)
-    axes.set_xlim(-0.5, len(matrix.sparsities) - 0.5)
-    axes.set_ylim(len(matrix.names) - 0.5, -0.5)
-    axes.set_xticks(range(len(matrix.sparsities)), [digits(sparsity) for sparsity in matrix.sparsities])
-    axes.set_yticks(range(len(matrix.names)), matrix.names)
+                _cell(axes, (j, top, height), row, matrix.shades, min(style.LABEL, 62 / columns))
+    axes.grid(visible=False)
+    axes.set_xlim(0, columns)
+    axes.set_ylim(sum(heights), 0)
+    axes.set_xticks([j + 0.5 for j in range(columns)], [digits(sparsity) for sparsity in matrix.sparsities])
+    names = ["\n".join(wrap(name, LETTERS)) for name in matrix.names]
+    axes.set_yticks([top + height / 2 for top, height in zip(tops, heights, strict=True)], names, fontsize=8)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title(f"{matrix.title}: sparsity", fontsize=9.5)
+    axes.set_title("\n".join(_titled(matrix)), fontsize=9)
 
 
-def _cell(axes: Axes, i: int, j: int, row: Row, shades: tuple[float, float]) -> None:
+def _cell(axes: Axes, place: tuple[float, float, float], row: Row, shades: tuple[float, float], size: float) -> None:
     from matplotlib.patches import Rectangle
 
+    left, top, height = place
     hatch: Any = "////" if row.missing else None
     colour = "white" if row.missing else shade(100 * row.accuracy, shades)
-    axes.add_patch(
-        Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=colour, edgecolor="#c8c8c8", linewidth=0.5, hatch=hatch)
-    )
+    axes.add_patch(Rectangle((left, top), 1, height, facecolor=colour, edgecolor="#c8c8c8", linewidth=0.5, hatch=hatch))
     axes.text(
-        j, i, labels.percent(row.accuracy, row.accuracy_ci95), ha="center", va="center", fontsize=style.LABEL,
-        bbox=accuracy.PAPER if row.missing else None,
+        left + 0.5, top + height / 2, labels.percent(row.accuracy, row.accuracy_ci95), ha="center",
+        va="center_baseline", fontsize=size, bbox=accuracy.PAPER if row.missing else None,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from sparsebench.records import Record
 from sparsebench_board.pictures import accuracy, style
 from sparsebench_board.pictures.groups import Group, Member, by_name, groups, named_looks
 from sparsebench_board.pictures.kind import Kind
+from sparsebench_board.pictures.sheet import sheet
 from sparsebench_board.pictures.style import Look
 from sparsebench_board.references import Reference, published
 
@@ -31,10 +32,10 @@ def figure(records: Sequence[Record]) -> Figure:
     drawn = [group for group in groups(records) if group.sparsities]
     if not drawn:
         raise UserError("every run is dense: there is no sparsity to draw accuracy against")
-    picture, axes = style.panels(len(drawn), 3.8)
+    picture = sheet(len(drawn), 3.0)
     looks = named_looks(drawn)
     cited = [references(group) for group in drawn]
-    for panel, group, found in zip(axes, drawn, cited, strict=True):
+    for panel, group, found in zip(picture.panels, drawn, cited, strict=True):
         _panel(panel, group, found, looks)
     sources = sorted({each.source.split(":")[0] for found in cited for each in found})
     notes = [
@@ -42,8 +43,7 @@ def figure(records: Sequence[Record]) -> Figure:
         "methods of one sparsity are drawn side by side; grey: dense",
         *([f"published, not measured here (bars: standard deviations): {'; '.join(sources)}"] if sources else []),
     ]
-    style.finish(picture, _entries(drawn, looks, any(cited)), notes)
-    return picture
+    return picture.finish(_entries(drawn, looks, any(cited)), notes)
 
 
 def references(group: Group) -> list[Reference]:

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle
-from textwrap import wrap
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from sparsebench_board.extra import needs_board
 from sparsebench_board.labels import plain
+from sparsebench_board.pictures.seeds import Line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-WIDTH = 7.5
-"""Inches, of every picture: a column of a page."""
 SETTINGS: Any = {
     "svg.hashsalt": "sparsebench", "svg.fonttype": "none", "font.size": 9.0, "axes.titlesize": 9.5,
     "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"], "legend.frameon": False, "legend.fontsize": 8.0,
     "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "axes.titlelocation": "left",
+    "text.parse_math": False,  # a name may have dollars in it
 }  # fmt: skip
 BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY = (
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#767676",
@@ -33,12 +30,6 @@ BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY = (
 QUIET = "#404040"
 LABEL = 7.5
 """Size of a label within a panel, in points."""
-BESIDE = 22
-"""Entries of a legend, and letters of each, that there is room for beside panels."""
-LETTERS = 118
-"""Of a line of notes, at most."""
-LINE, NOTE = 0.165, 0.15
-"""Inches of a line of a legend, and of one of notes."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +37,7 @@ class Look:
     """Of a method: colour and marker, which no other has together."""
 
     colour: str
-    marker: str
+    marker: str | tuple[int, int, int]
 
 
 KNOWN: Mapping[str, Look] = MappingProxyType(
@@ -55,7 +46,7 @@ KNOWN: Mapping[str, Look] = MappingProxyType(
         "static": Look(GREY, "X"), "set": Look(RED, "v"), "rigl": Look(BLUE, "o"),
         "snfs": Look(GREEN, "^"), "snfs-redistributed": Look(GREEN, ">"),
         "snip": Look(PURPLE, "d"), "snip-global": Look(PURPLE, "P"),
-        "pruning": Look(ORANGE, "p"), "pruning-global": Look(ORANGE, "h"),
+        "pruning": Look(ORANGE, "p"), "pruning-global": Look(ORANGE, (4, 1, 0)),
         "lottery": Look(SKY, "*"), "lottery-global": Look(SKY, "<"),
     }
 )  # fmt: skip
@@ -109,46 +100,18 @@ def applied() -> Iterator[None]:
         yield
 
 
-# ---- panels, legends, notes -----------------------------------------------------------------------------------
+# ---- curves and legends ---------------------------------------------------------------------------------------
 
 
-def panels(count: int, height: float, columns: int = 1, **shared: Any) -> tuple[Figure, list[Axes]]:
-    """A figure with as many panels, each `height` inches high, row by row; places that are left over stay empty."""
-    from matplotlib.figure import Figure
-
-    columns = min(columns, count)
-    lines = math.ceil(count / columns)
-    figure = Figure(figsize=(WIDTH, height * lines), layout="constrained")
-    found = figure.subplots(lines, columns, squeeze=False, **shared).ravel().tolist()
-    for axes in found:
-        axes.grid(color="#e0e0e0", linewidth=0.6)
-        axes.tick_params(labelcolor=QUIET, color="#a0a0a0")
-    for axes in found[count:]:
-        axes.remove()
-    return figure, found[:count]
-
-
-def finish(figure: Figure, handles: Sequence[Any], notes: Sequence[str]) -> None:
-    """The legend to the right of all panels, or below them where it is large; then notes, in plain characters.
-
-    What stands below makes the picture higher, so that panels stay as they are.
-    """
-    notes = [line for note in notes for line in wrap(plain(note), LETTERS)]
-    longest = max((len(handle.get_label()) for handle in handles), default=0)
-    beside = len(handles) <= BESIDE and longest <= BESIDE
-    columns = max(1, min(4, int(WIDTH * 72 / (40 + 4.8 * longest))))
-    legend = 0.0 if beside else LINE * math.ceil(len(handles) / columns) + 0.1
-    noted = NOTE * len(notes) + 0.08
-    height = figure.get_figheight() + legend + noted
-    figure.set_figheight(height)
-    engine: Any = figure.get_layout_engine()
-    engine.set(rect=(0, (legend + noted) / height, 1, 1 - (legend + noted) / height))
-    if handles and beside:
-        figure.legend(handles=handles, loc="outside right upper", borderaxespad=0.2)
-    elif handles:
-        at = (0, noted / height)
-        figure.legend(handles=handles, loc="lower left", bbox_to_anchor=at, ncols=columns, borderaxespad=0.2)
-    figure.text(0.01, noted / height, "\n".join(notes), fontsize=7.5, color=QUIET, va="top", linespacing=1.4)
+def curve(axes: Axes, line: Line, look: Look, backend: str) -> None:
+    """A mean over seeds with a band for its interval; some markers along it, where another backend's are not."""
+    stride = max(2, len(line.x) // 8)
+    axes.plot(
+        line.x, line.mean, color=look.colour, linestyle=dash(backend), linewidth=1.3, marker=look.marker, markersize=4,
+        markevery=(0 if backend == "torch" else stride // 2, stride), markerfacecolor=face(look, backend),
+    )  # fmt: skip
+    if line.low:
+        axes.fill_between(line.x, line.low, line.high, color=look.colour, alpha=0.13, linewidth=0)
 
 
 def handle(label: str, **look: Any) -> Any:
@@ -174,18 +137,3 @@ def backends(names: Iterable[str], lines: bool = False) -> list[Any]:
                linestyle=dash(name) if lines else "")
         for name in sorted(set(names))
     ]  # fmt: skip
-
-
-def free(places: Sequence[tuple[float, float]], letters: Sequence[int]) -> list[bool]:
-    """Which of some labels have room, going from the first to the last: those that overlap none placed before.
-
-    `places`, in pixels, are where labels of so many letters end, as `annotate` with ha="right" puts them.
-    """
-    pixels = 100 / 72  # of a point, in a figure that is yet to be written
-    boxes: list[tuple[float, float, float, float]] = []
-    found: list[bool] = []
-    for (x, y), count in zip(places, letters, strict=True):
-        box = (x - pixels * 0.62 * LABEL * count, x, y, y + pixels * 1.2 * LABEL)
-        found.append(all(box[1] < b[0] or b[1] < box[0] or box[3] < b[2] or b[3] < box[2] for b in boxes))
-        boxes += [box] if found[-1] else []
-    return found

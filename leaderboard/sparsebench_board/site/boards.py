@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import TypeVar
 
 from sparsebench.errors import UserError
 from sparsebench.records import Record
@@ -15,12 +16,13 @@ from sparsebench_board.columns import BACKEND, DISTRIBUTION, LENGTH, METHOD, SPA
 from sparsebench_board.pictures.kind import Kind
 from sparsebench_board.references import Reference, matching, published
 from sparsebench_board.rows import Row
-from sparsebench_board.sheets import Sheet, lines
+from sparsebench_board.sheets import Column, Sheet, lines
 from sparsebench_board.site import names, tables
 from sparsebench_board.site.tables import Table
 from sparsebench_board.site.views import Section
 from sparsebench_board.views import published as references
 
+T = TypeVar("T")
 FACTS = (METHOD, SPARSITY, DISTRIBUTION, LENGTH, BACKEND)
 """Columns that a page filters by."""
 
@@ -113,12 +115,18 @@ def counts(rows: Sequence[Row]) -> str:
 
 def choices(rows: Sequence[Row]) -> dict[str, list[str]]:
     """Titles of columns -> what rows have there, where that is more than one."""
-    found = {
-        column.title: [labels.plain(column.text(row)) for row in sorted(rows, key=column.number or column.text)]
-        for column in FACTS
-    }
-    distinct = {name: list(dict.fromkeys(values)) for name, values in found.items()}
-    return {name: values for name, values in distinct.items() if len(values) > 1}
+    return _choices(FACTS, rows)
+
+
+def _choices(columns: Sequence[Column[T]], items: Sequence[T]) -> dict[str, list[str]]:
+    found = {column.title: _distinct(column, items) for column in columns}
+    return {name: values for name, values in found.items() if len(values) > 1}
+
+
+def _distinct(column: Column[T], items: Sequence[T]) -> list[str]:
+    """The texts of a column, by their numbers or by themselves."""
+    texts = {labels.plain(column.text(item)): (column.number(item) if column.number else None) or 0.0 for item in items}
+    return sorted(texts, key=lambda text: (texts[text], text))
 
 
 # ---- published figures ----------------------------------------------------------------------------------------
@@ -145,9 +153,4 @@ def _published(name: str, of: str, found: Sequence[Reference]) -> Table:
 
 def published_choices() -> dict[str, list[str]]:
     """What to filter those by."""
-    columns = references.COLUMNS[:4]
-    found = {
-        column.title: dict.fromkeys(column.text(each) for each in sorted(published(), key=column.number or column.text))
-        for column in columns
-    }
-    return {name: list(values) for name, values in found.items()}
+    return _choices(references.COLUMNS[:4], published())

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import sparsebench
 from sparsebench.environment import commit
+from sparsebench.errors import UserError
 from sparsebench.records import Record
 from sparsebench_board import labels
 from sparsebench_board.cells import Cell, cells
 from sparsebench_board.formats import formatted
+from sparsebench_board.labels import plain
 from sparsebench_board.pictures.kind import Kind
 from sparsebench_board.rows import Row, rows
 from sparsebench_board.site import again, boards, cell, facts, hardware, names, views
@@ -48,7 +51,8 @@ def contents(
     compared, known = cell.comparisons(shown), {record.id: record for record in records}
     for benchmark in benchmarks:
         for row in benchmark.rows:
-            yield from _cell(benchmark, row, by_id[row.cell], compared.get(row.cell, []), known, folder)
+            with _told(by_id[row.cell]):
+                yield from _cell(benchmark, row, by_id[row.cell], compared.get(row.cell, []), known, folder)
     for each in shown:
         for format in ("csv", "md", "json"):
             yield f"tables/{each.name}.{format}", formatted(each.view, format)
@@ -88,6 +92,19 @@ def _benchmark(benchmark: Benchmark, own: Sequence[Cell], kinds: Mapping[str, Ki
             undrawn=undrawn, published=boards.beside(benchmark.rows),
         ),
     )  # fmt: skip
+
+
+@contextmanager
+def _told(own: Cell) -> Generator[None]:
+    """What a record lacks, or has of another kind than the harness writes, in a line."""
+    try:
+        yield
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        paths = ", ".join(str(record.path) for record in own.records)
+        raise UserError(
+            f"one of these records cannot be shown ({plain(reason)}): {paths}; remove it, then run or copy it again"
+        ) from error
 
 
 def _cell(

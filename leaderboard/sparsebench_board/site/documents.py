@@ -44,7 +44,7 @@ def methods(names: Iterable[str]) -> Markup:
 
 def _card(name: str) -> Markup:
     """Of a method that is installed: other names, which records may bring, are no names of files."""
-    text = shipped.text(f"docs/methods/{name}.md") if name in plugins.names("methods") else None
+    text = shipped.card(name) if name in plugins.names("methods") else None
     return html(text, lower=True) if text else Markup("<h2>{}</h2><p>{}</p>").format(plain(name), NO_CARD)
 
 

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from sparsebench_board.extra import needs_board
 from sparsebench_board.labels import plain
 from sparsebench_board.site.documents import cited
+from sparsebench_board.site.tables import parted
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -43,7 +44,7 @@ def environment() -> Environment:
         trim_blocks=True, lstrip_blocks=True, finalize=_shown,
     )  # fmt: skip
     style, script = (Markup((FOLDER / name).read_text(encoding="utf-8")) for name in ("site.css", "site.js"))  # noqa: S704 - ours
-    found.globals |= {"style": style, "script": script, "policy": policy(script), "cited": cited}
+    found.globals |= {"style": style, "script": script, "policy": policy(script), "cited": cited, "parted": parted}
     return found
 
 

@@ -50,19 +50,20 @@ function filtered(form) {
 
   const apply = () => {
     const wanted = fields();
-    const all = new Set();
-    const shown = new Set();
+    let all = 0;
+    let shown = 0;
     for (const table of tables) {
       const places = Object.fromEntries([...table.tHead.rows[0].cells].map((cell, place) => [cell.dataset.column, place]));
       for (const row of table.querySelectorAll("tbody tr")) {
-        const cell = row.querySelector("th a")?.href ?? row;
         row.hidden = !wanted.every(([name, value]) => fits(row, places[name], name, value));
-        all.add(cell);
-        if (!row.hidden) shown.add(cell);
+        if (table.dataset.filtered === "counted") {
+          all += 1;
+          shown += !row.hidden;
+        }
       }
       table.closest("section").classList.toggle("empty", !table.querySelector("tbody tr:not([hidden])"));
     }
-    count.textContent = wanted.length ? `${shown.size} of ${all.size} rows` : "";
+    count.textContent = wanted.length ? `${shown} of ${all} rows` : "";
   };
   const remember = () => {
     const found = new URLSearchParams(fields()).toString();
@@ -110,6 +111,16 @@ function copied(block) {
   block.append(button);
 }
 
+// ---- headings that stay in sight, where a table need not be moved sideways ----------------------------------------
+
+const watch = new ResizeObserver((changed) => {
+  for (const { target } of changed) {
+    target.classList.remove("fits");
+    target.classList.toggle("fits", target.scrollWidth <= target.clientWidth);
+  }
+});
+
+document.querySelectorAll(".scroll").forEach((region) => watch.observe(region));
 document.querySelectorAll("table[data-sortable]").forEach(sortable);
 document.querySelectorAll("form[data-filters]").forEach(filtered);
 document.querySelectorAll(".command").forEach(copied);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -11,6 +12,8 @@ from markupsafe import Markup
 
 from sparsebench_board.sheets import Line, Sheet, View
 from sparsebench_board.site.charts import Scale, Spread, scale, whisker
+
+MORE = re.compile(r" ± | \[| \*| \d+%$")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,12 @@ class Table:
         return [any(line.numbers[i] is not None for line in self.sheet.lines) for i in columns]
 
     @property
+    def wide(self) -> list[bool]:
+        """Which columns hold more than a number: an interval, a mark, a chance."""
+        columns = range(len(self.sheet.columns))
+        return [any(parted(line.texts[i])[1] for line in self.sheet.lines) for i in columns]
+
+    @property
     def sections(self) -> list[list[tuple[Line, Markup | None]]]:
         """Lines that stand together, each with its picture; lines that rank with nothing are last as they come."""
         pictures = self.pictures or (None,) * len(self.sheet.lines)
@@ -38,6 +47,13 @@ class Table:
 
 def _section(pair: tuple[Line, Markup | None]) -> Hashable:
     return pair[0].section
+
+
+def parted(text: str) -> tuple[str, str]:
+    """A number, and what follows it: `97.2` and ` ± 0.3`, `0.35×` and ` * 67%`; a minus is a minus."""
+    found = MORE.search(text)
+    number, more = (text[: found.start()], text[found.start() :]) if found else (text, "")
+    return (f"−{number[1:]}" if number[:1] == "-" else number), more
 
 
 def plain(name: str, sheet: Sheet) -> Table:

@@ -24,9 +24,13 @@ def _row(each: Bought) -> Row:
 
 OWN = (
     *shared.of_rows((TRAINING,), _row),
-    shared.to_best(lambda each: f"best of {each.of}" if each.best else "", lambda each: each.difference),
-    shared.p(lambda each: each.p_holm),
-    shared.could_show(lambda each: each.difference),
+    Column[Bought](
+        "to best",
+        lambda each: f"best of {each.of}" if each.best else shared.gain(each.difference),
+        number=lambda each: 0.0 if each.best else shared.middle(each),
+    ),
+    Column[Bought]("p", shared.chance, number=shared.p_holm),
+    Column[Bought]("could show", shared.could_show, number=shared.detectable),
 )
 NOTES = (
     "budget: at most so much of the FLOPs of dense training at length 1×, whatever sparsity and length; "

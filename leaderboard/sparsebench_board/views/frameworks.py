@@ -38,11 +38,9 @@ def _sheet(rows: Sequence[Row], found: list[Twins]) -> Sheet:
         *((Column[Twins]("backends", lambda pair: pair.what),) if several else ()),
         replace(ACCURACY.of(_first), title=_side(found, 0)),
         replace(ACCURACY.of(_second), title=_side(found, 1)),
-        Column[Twins](
-            _between(found), lambda pair: shared.gain(pair.difference), number=lambda pair: pair.difference.mean
-        ),
-        shared.p(lambda pair: pair.p_holm),
-        shared.could_show(lambda pair: pair.difference),
+        Column[Twins](_between(found), lambda pair: shared.gain(pair.difference), number=shared.middle),
+        Column[Twins]("p", shared.chance, number=shared.p_holm),
+        Column[Twins]("could show", shared.could_show, number=shared.detectable),
         Column[Twins]("seeds", lambda pair: labels.spans(pair.difference.seeds), least=5),
         *shared.of_rows(settings(rows), _first),
     )

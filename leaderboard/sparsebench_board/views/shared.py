@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sparsebench_board import labels, legends
 from sparsebench_board.columns import benchmarks, preamble, sharing, title
@@ -21,6 +21,20 @@ NAMED = (
 DIFFERENCE = (
     "difference", "difference_low", "difference_high", "difference_interval", "difference_seeds", "detectable",
 )  # fmt: skip
+
+
+class Different(Protocol):
+    """What differs from something else, as a corrected test sees it."""
+
+    @property
+    def difference(self) -> Difference | None:
+        """None where there is nothing to compare with."""
+        ...
+
+    @property
+    def p_holm(self) -> float | None:
+        """None where it cannot be tested."""
+        ...
 
 
 def named(row: Row) -> dict[str, Any]:
@@ -42,29 +56,29 @@ def gain(found: Difference | None) -> str:
     return "" if found is None else labels.gain(found.mean, found.interval)
 
 
-def to_best(best: Callable[[T], str], difference: Callable[[T], Difference | None]) -> Column[T]:
-    """What the best item is called, and every other's difference to it."""
-
-    def number(item: T) -> float | None:
-        found = difference(item)
-        return found.mean if found else 0.0 if best(item) else None
-
-    return Column("to best", lambda item: best(item) or gain(difference(item)), number=number)
+def middle(item: Different) -> float | None:
+    """Its mean difference, to sort by."""
+    return item.difference.mean if item.difference else None
 
 
-def p(value: Callable[[T], float | None]) -> Column[T]:
-    """A corrected p."""
-    return Column("p", lambda item: labels.chance(value(item)), number=value)
+def chance(item: Different) -> str:
+    """Its corrected p, as text."""
+    return labels.chance(item.p_holm)
 
 
-def could_show(difference: Callable[[T], Difference | None]) -> Column[T]:
+def p_holm(item: Different) -> float | None:
+    """Its corrected p."""
+    return item.p_holm
+
+
+def could_show(item: Different) -> str:
+    """The smallest difference that could have been shown, as text."""
+    return labels.size(detectable(item))
+
+
+def detectable(item: Different) -> float | None:
     """The smallest difference that could have been shown."""
-
-    def number(item: T) -> float | None:
-        found = difference(item)
-        return found.detectable if found else None
-
-    return Column("could show", lambda item: labels.size(number(item)), number=number)
+    return item.difference.detectable if item.difference else None
 
 
 def of_rows(columns: Sequence[Column[Row]], row: Callable[[T], Row]) -> tuple[Column[T], ...]:

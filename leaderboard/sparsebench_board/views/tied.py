@@ -15,10 +15,14 @@ from sparsebench_board.views import shared
 FIELDS = (*shared.NAMED, "letters", "best", "tied_with_best", "tied", *shared.DIFFERENCE, "p_holm", "tests")
 OWN = (
     Column[Tie]("groups", lambda tie: tie.letters or "–"),
-    shared.to_best(lambda tie: "best" if tie.best else "", lambda tie: tie.difference),
-    shared.p(lambda tie: tie.p_holm),
+    Column[Tie](
+        "to best",
+        lambda tie: "best" if tie.best else shared.gain(tie.difference),
+        number=lambda tie: 0.0 if tie.best else shared.middle(tie),
+    ),
+    Column[Tie]("p", shared.chance, number=shared.p_holm),
     Column[Tie]("tied", lambda tie: "yes" if tie.tied_with_best else "no"),
-    shared.could_show(lambda tie: tie.difference),
+    Column[Tie]("could show", shared.could_show, number=shared.detectable),
 )
 NOTES = (
     "groups: rows of the same sparsity share a letter exactly where they cannot be told apart (p ≥ 0.05)",
