@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -34,7 +33,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from sparsebench import mistakes, movement, tensors
-from sparsebench.aside import aside
+from sparsebench.aside import aside, flush
 from sparsebench.config import RunConfig
 from sparsebench.errors import UserError
 from sparsebench.movement import Movement
@@ -276,7 +275,7 @@ def _new(root: Path, id: str) -> Generator[Path]:
         with aside(root) as folder:
             yield folder
             folder.chmod(0o755)
-            _flush(folder)
+            flush(folder)
             _place(folder, root / id)
     except OSError as error:
         raise UserError(f"record {root / id} cannot be written ({error}): is there room, and may you write?") from error
@@ -285,15 +284,6 @@ def _new(root: Path, id: str) -> Generator[Path]:
 def packed(masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.uint8]]:
     """Each mask as bits, eight to a byte, highest bit first, in canonical flat order."""
     return {name: np.packbits(np.ascontiguousarray(mask).reshape(-1)) for name, mask in masks.items()}
-
-
-def _flush(folder: Path) -> None:
-    for path in (*folder.iterdir(), folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _place(folder: Path, target: Path) -> None:
