@@ -92,7 +92,7 @@ def test_names_that_are_no_folder_here_are_refused(tmp_path, id):
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), RuntimeError("bug")])
-@pytest.mark.parametrize("at", ["tensors.write", "_flush", "_place"])
+@pytest.mark.parametrize("at", ["tensors.write", "flush", "_place"])
 def test_a_writer_that_fails_leaves_nothing(tmp_path, monkeypatch, error, at):
     def fail(*arguments):
         raise error

@@ -110,7 +110,7 @@ def _kept(root: Path) -> Entries:
     try:
         with _without_pauses():
             found = from_json((root / NAME).read_bytes())
-            entries = found["entries"] if found["version"] == VERSION else {}
+            entries: Any = found["entries"] if found["version"] == VERSION else {}
     except (OSError, KeyError, TypeError, ValueError):
         return {}
     return cast("Entries", entries) if isinstance(entries, dict) else {}
