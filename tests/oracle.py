@@ -43,9 +43,10 @@ def active(size, sparsity):
 
 
 def counts(size, sparsity, now, drop_fraction):
-    """(kept, grown): n = trunc(f · active) go, or as many as there is no room for; then up to N − ⌊s·N⌋."""
+    """(kept, grown): what is above N − ⌊s·N⌋ goes, then trunc(f · what is left); then up to N − ⌊s·N⌋."""
     after = active(size, sparsity)
-    kept = min(now - math.trunc(drop_fraction * now), after)
+    left = min(now, after)
+    kept = left - math.trunc(drop_fraction * left)
     return kept, after - kept
 
 

@@ -247,16 +247,16 @@ def short(method, **changes):
 def begin(trainer, task, method, sparsity, seed=0):
     """A state at iteration 0, every layer at the same sparsity."""
     weights = initial_weights(task.model, task.input, seed)
-    plan = {layer.name: sparsity for layer in task.prunable}
+    plan = {layer.name: method.first(sparsity) for layer in task.prunable}
     return trainer.init(task, weights, first_masks(method, task.prunable, plan, weights, seed))
 
 
 def update(trainer, task, state, method, event, sparsity, seed=0):
     """One event, with the counts that the harness would give."""
-    plan = {layer.name: sparsity for layer in task.prunable}
+    plan, first = ({layer.name: each for layer in task.prunable} for each in (sparsity, method.first(sparsity)))
     now = {name: int(mask.sum()) for name, mask in trainer.masks(state).items()}
     layers = [layer for layer in task.prunable if layer.name in now]
-    return trainer.update(state, method, event, budget(method, layers, plan, now, event), task.feed(seed))
+    return trainer.update(state, method, event, budget(method, layers, plan, now, event, first), task.feed(seed))
 
 
 def walk(trainer, task, method, sparsity, seed=0, state=None, start=0):

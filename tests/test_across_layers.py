@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oracle
-from sparsebench.masks import allotted, budget, shared_out
+from sparsebench.masks import Counts, allotted, budget, keep, ranked, shared_out
 from sparsebench.method import Event, Signals, mean_aux
 from sparsebench.methods.pruning import pruning_global
 from sparsebench.methods.set import set_
@@ -145,10 +145,10 @@ def test_ranking_together_is_the_oracles_everywhere(call):
     weights = [generator.integers(-3, 3, w.shape).astype(np.float32) for w in layers]
 
     def masks(xp, *arrays):
-        from sparsebench.masks import keep
-
         signals = [Signals(array, None, array == array, None) for array in arrays]
-        return keep(xp, pruning_global, layers, signals, [10, 37])[0]
+        held, _ = ranked(xp, pruning_global, layers, signals, [Counts(10, 0), Counts(37, 0)])
+        parts = zip(layers, signals, held, strict=True)
+        return [keep(xp, pruning_global, which, own, Counts(count, 0))[0] for which, own, count in parts]
 
     kept = call(masks, (), *weights)
     found = np.concatenate([np.asarray(mask).ravel() for mask in kept])

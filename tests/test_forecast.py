@@ -141,7 +141,7 @@ def by_iteration(prepared):
     """The ledger and the counts of a run by the book."""
     task, method = prepared.task, prepared.method
     account = ledger.Ledger(task.layers, task.recipe.batch_size)
-    now = {x.name: active(x.size, method.initial_share * prepared.sparsities[x.name]) for x in task.layers}
+    now = {x.name: active(x.size, prepared.first[x.name]) for x in task.layers}
     for i in range(task.steps):
         event = method.when(method.clock(task.steps), i)
         if not (event and event.replaces_step):
@@ -149,7 +149,7 @@ def by_iteration(prepared):
         if event:
             if method.needs_gradient:
                 account.dense_gradient(now)
-            counts = budget(method, task.layers, prepared.sparsities, now, event)
+            counts = budget(method, task.layers, prepared.sparsities, now, event, prepared.first)
             now = {name: count.active for name, count in counts.items()}
     return account, now
 
@@ -158,7 +158,8 @@ def on_convolutions(method):
     """A run of the small convolutional test net, half of it sparse."""
     prepared = prepare(config(method, sparsity=0.5, updates=Updates(delta_t=4)))
     task = tasks.task(tasks.conv)
-    return replace(prepared, task=task, sparsities={layer.name: 0.5 for layer in task.layers})
+    plan, first = ({layer.name: each for layer in task.layers} for each in (0.5, prepared.method.first(0.5)))
+    return replace(prepared, task=task, sparsities=plan, first=first)
 
 
 @pytest.mark.parametrize("method", ["snip-global", "pruning-global", "snfs-redistributed"])
@@ -193,7 +194,8 @@ def test_what_has_no_rule_makes_all_of_it_unknown():
     prepared = prepare(config("static"))
     layers = (*prepared.task.layers, Layer("attention", (0,), "other", 0))
     task = replace(prepared.task, model=Model("odd", "has attention", lambda input: layers))
-    expected = forecast(replace(prepared, task=task, sparsities={**prepared.sparsities, "attention": 0.0}))
+    plan = {**prepared.sparsities, "attention": 0.0}
+    expected = forecast(replace(prepared, task=task, sparsities=plan, first=plan))
     assert set(expected.costs.values()) == {None}
     assert expected.executed is None
     ticket = forecast(prepare(config("static", ticket=Ticket(source="odd"))), expected)

@@ -19,7 +19,7 @@ from sparsebench import places
 from sparsebench.environment import threads
 from sparsebench.errors import NonFiniteScoreError
 from sparsebench.layers import Layer
-from sparsebench.masks import Change, Counts, Mask, allotted
+from sparsebench.masks import Change, Counts, Mask, grow, keep, moved, settled
 from sparsebench.method import Local, Method, Score, Signals, Summary, each_layer
 from sparsebench.places import HIGHEST, REST, Order, Places, flat, memory_order, select, shaped
 from sparsebench.selection import finite, top
@@ -63,35 +63,31 @@ def rewire_layers(
         NonFiniteScoreError: a score is NaN or infinite; names the first such layer.
     """
     parts = list(layers)
-    kept = _kept(method, parts, budget)
+    budget = _settled(method, parts, budget)
     if not method.redistribute:
-        return side_by_side(lambda part: _grow(method, _drop(method, *part, kept[part[0].name]), budget), parts)
-    thinned = side_by_side(lambda part: _drop(method, *part, kept[part[0].name]), parts)
+        return side_by_side(lambda part: _grow(method, _drop(method, *part, budget[part[0].name]), budget), parts)
+    thinned = side_by_side(lambda part: _drop(method, *part, budget[part[0].name]), parts)
     summaries = {one.layer.name: _summary(method.redistribute, one) for one in thinned}
-    moved = _moved(method, thinned, budget, summaries)
-    return side_by_side(lambda one: _grow(method, one, moved), thinned)
+    shared = moved(method, [one.layer for one in thinned], budget, summaries)
+    return side_by_side(lambda one: _grow(method, one, shared), thinned)
 
 
-def _kept(method: Method, parts: Sequence[tuple[Layer, Signals]], budget: Mapping[str, Counts]) -> dict[str, int]:
-    """How many each layer keeps."""
-    counts = [budget[layer.name].kept for layer, _ in parts]
-    if method.rank is not each_layer:
-        scores = side_by_side(lambda part: _drop_scores(method, *part), parts)
-        counts = method.rank(np, scores, [signals.mask for _, signals in parts], counts)
-    return {layer.name: int(count) for (layer, _), count in zip(parts, counts, strict=True)}
+def _settled(
+    method: Method, parts: Sequence[tuple[Layer, Signals]], budget: Mapping[str, Counts]
+) -> Mapping[str, Counts]:
+    """The budget, with what each layer keeps where layers are ranked together."""
+    if method.rank is each_layer:
+        return budget
+    scores = side_by_side(lambda part: _drop_scores(method, *part), parts)
+    held = method.rank(
+        np, scores, [signals.mask for _, signals in parts], [budget[layer.name].kept for layer, _ in parts]
+    )
+    return settled(budget, {layer.name: int(count) for (layer, _), count in zip(parts, held, strict=True)})
 
 
 def _drop_scores(method: Method, layer: Layer, signals: Signals) -> NDArray[np.float32]:
     with _naming(layer, "drop"):
         return _finite(method.drop(np, layer, replace(signals, role="drop")))
-
-
-def _moved(
-    method: Method, thinned: Sequence[_Thinned], budget: Mapping[str, Counts], summaries: Mapping[str, float]
-) -> dict[str, Counts]:
-    """The budget with growth shared out over layers."""
-    grown = allotted(method, [one.layer for one in thinned], budget, summaries)
-    return {name: Counts(budget[name].kept, count) for name, count in grown.items()}
 
 
 def _summary(summary: Summary, thinned: _Thinned) -> float:
@@ -113,7 +109,7 @@ def rewire_on_host(method: Method, layer: Layer, signals: Signals, counts: Count
     Raises:
         NonFiniteScoreError: a score that decides something has a NaN or infinite entry.
     """
-    return _grow(method, _drop(method, layer, signals, counts.kept), {layer.name: counts})
+    return _grow(method, _drop(method, layer, signals, counts), {layer.name: counts})
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,22 +124,22 @@ class _Thinned:
     dropped: Places
 
 
-def _drop(method: Method, layer: Layer, signals: Signals, kept: int) -> _Thinned:
+def _drop(method: Method, layer: Layer, signals: Signals, counts: Counts) -> _Thinned:
     order = memory_order(signals.mask)
     old = flat(signals.mask, order)
     stays = old.copy()
     with _naming(layer, "drop"):
-        dropped = _dropped(method, layer, replace(signals, role="drop"), kept, old, order)
+        dropped = _dropped(method, layer, replace(signals, role="drop"), counts, old, order)
     stays[dropped] = False
     return _Thinned(layer, signals, order, old, stays, dropped)
 
 
 def _grow(method: Method, thinned: _Thinned, budget: Mapping[str, Counts]) -> Rewired:
-    layer, order, count = thinned.layer, thinned.order, budget[thinned.layer.name].grown
+    layer, order, counts = thinned.layer, thinned.order, budget[thinned.layer.name]
     signals = replace(thinned.signals, role="grow")
     new = thinned.stays  # whoever wanted to see what stays has seen it
     with _naming(layer, "grow"):
-        grown = _grown(method, layer, signals, count, ~new, order)
+        grown = _grown(method, layer, signals, counts, ~new, order)
     new[grown] = True
     dropped, grown = thinned.dropped[~new[thinned.dropped]], grown[~thinned.old[grown]]
     values = None if method.value is None else flat(method.value(np, layer, signals), order)[grown]
@@ -158,25 +154,38 @@ def _naming(layer: Layer, role: str) -> Generator[None, None, None]:
         raise NonFiniteScoreError(layer.name, role) from error
 
 
-def _dropped(method: Method, layer: Layer, signals: Signals, kept: int, old: Mask, order: Order) -> Places:
+def _dropped(method: Method, layer: Layer, signals: Signals, counts: Counts, old: Mask, order: Order) -> Places:
     """Active places that are not among the `kept` best."""
-    lost = int(np.count_nonzero(old)) - kept
+    lost = int(np.count_nonzero(old)) - counts.kept
+    if method.pattern:
+        return np.flatnonzero(old & ~flat(_sound(keep(np, method, layer, signals, counts)), order))
     if not lost:
         return np.empty(0, np.intp)
     if method.select is top:
         return select(REST, _scores(method.drop, layer, signals, order), lost, old, layer.shape, order)
-    keep = method.select(np, _finite(method.drop(np, layer, signals)), kept, signals.mask)
-    return np.flatnonzero(old & ~flat(keep, order))
+    stays = method.select(np, _finite(method.drop(np, layer, signals)), counts.kept, signals.mask)
+    return np.flatnonzero(old & ~flat(stays, order))
 
 
-def _grown(method: Method, layer: Layer, signals: Signals, count: int, free: Mask, order: Order) -> Places:
-    """The `count` best of the places that are free."""
-    if not count:
+def _grown(method: Method, layer: Layer, signals: Signals, counts: Counts, free: Mask, order: Order) -> Places:
+    """The `grown` best of the places that are free."""
+    if method.pattern:
+        stays = shaped(~free, layer.shape, order)
+        return np.flatnonzero(free & flat(_sound(grow(np, method, layer, signals, stays, counts)), order))
+    if not counts.grown:
         return np.empty(0, np.intp)
     if method.select is top:
-        return select(HIGHEST, _scores(method.grow, layer, signals, order), count, free, layer.shape, order)
-    chosen = method.select(np, _finite(method.grow(np, layer, signals)), count, shaped(free, layer.shape, order))
+        return select(HIGHEST, _scores(method.grow, layer, signals, order), counts.grown, free, layer.shape, order)
+    entries = shaped(free, layer.shape, order)
+    chosen = method.select(np, _finite(method.grow(np, layer, signals)), counts.grown, entries)
     return np.flatnonzero(flat(chosen, order))
+
+
+def _sound(done: tuple[Mask, bool]) -> Mask:
+    mask, finite = done
+    if not finite:
+        raise FloatingPointError("a score is not finite")
+    return mask
 
 
 def _scores(score: Score, layer: Layer, signals: Signals, order: Order) -> places.Score:

@@ -55,7 +55,8 @@ class Run:
         """One mask update."""
         began = time.perf_counter()
         prepared = self.prepared
-        counts = budget(prepared.method, prepared.task.prunable, self.sparsities, self.active, event)
+        layers, first = prepared.task.prunable, prepared.first
+        counts = budget(prepared.method, layers, self.sparsities, self.active, event, first)
         self.state, report = self.trainer.update(self.state, prepared.method, event, counts, self.feed)
         if prepared.method.needs_gradient:
             self.ledger.dense_gradient(self.active)
