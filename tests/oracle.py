@@ -50,6 +50,58 @@ def counts(size, sparsity, now, drop_fraction):
     return kept, after - kept
 
 
+# ---- patterns -------------------------------------------------------------------------------------------------
+
+
+def group_of(pattern, index):
+    """Which group an entry belongs to: (n, m) for N:M along the inputs, else a whole output."""
+    output, channel, *place = index
+    return (output, *place, channel // pattern[1]) if isinstance(pattern, tuple) else output
+
+
+def room_in(pattern, shape, total):
+    """Group -> how many of it may be active, where `total` are; a dense layer is outside of every pattern."""
+    groups = {group_of(pattern, index) for index in np.ndindex(*shape)}
+    if isinstance(pattern, tuple):
+        return dict.fromkeys(groups, max(pattern) if total == math.prod(shape) else pattern[0])
+    return dict.fromkeys(groups, total // max(1, shape[0]))
+
+
+def greedy(score, among, taken, room, count, pattern):
+    """The best candidates one by one, unless their group is full, until there are `count`."""
+    left, mask = dict(room), np.zeros(np.shape(score), bool)
+    for index in zip(*np.nonzero(taken), strict=True):
+        left[group_of(pattern, index)] -= 1
+    for flat in ranked(score, among):
+        index = np.unravel_index(flat, mask.shape)
+        if mask.sum() < count and left[group_of(pattern, index)] > 0:
+            mask[index] = True
+            left[group_of(pattern, index)] -= 1
+    return mask
+
+
+def patterned_update(drop, grow, mask, kept, total, pattern, room):
+    """The mask after an update within the rooms of a pattern, filled up to `total` or to what there is room for."""
+    keep = greedy(drop, mask, mask & False, room, kept, pattern)
+    return keep | greedy(grow, ~keep, keep, room, total - keep.sum(), pattern)
+
+
+def ablated_room(drop, grow, mask, kept, grown, gamma):
+    """SRigL's: outputs with fewer than max(1, ⌊γ·k⌋) salient connections get none, the others what there is.
+
+    `gamma` is a Fraction. Outputs are never so few that they cannot hold all connections.
+    """
+    outputs, inputs, total = mask.shape[0], mask[0].size, kept + grown
+    salient = top(drop, kept, mask) | top(grow, grown, np.ones(mask.shape, bool))
+    counts = [int(row.sum()) for row in salient]
+    needed = math.ceil(Fraction(total, inputs))
+    enough = sorted(counts, reverse=True)[needed - 1]
+    wanted = min(max(1, math.floor(gamma * (total // outputs))), enough)
+    alive = [count >= wanted for count in counts]
+    share = min(total // sum(alive), inputs)
+    return {output: share if lives else 0 for output, lives in enumerate(alive)}
+
+
 # ---- distributions --------------------------------------------------------------------------------------------
 
 

@@ -223,6 +223,11 @@ class Method:
         loose = self.pattern is not None and not self.pattern.exact
         return self.rank is not each_layer or self.redistribute is not None or loose
 
+    @property
+    def densest(self) -> float:
+        """The largest density that a layer can have unless it is dense."""
+        return self.pattern.densest if self.pattern else 1.0
+
     def first(self, sparsity: float) -> float:
         """The sparsity of the first masks in a run that is to reach this one."""
         return sparsity if self.initial_sparsity is None else min(self.initial_sparsity, sparsity)

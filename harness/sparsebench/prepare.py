@@ -95,8 +95,7 @@ def prepare(
 def _plan(config: RunConfig, method: Method, task: Task, roles: Policy, sparsity: float) -> dict[str, float]:
     if not sparsity:
         return {layer.name: 0.0 for layer in task.prunable}
-    densest = method.pattern.densest if method.pattern else 1.0
-    return policy.plan(task.prunable, config.distribution, sparsity, roles, densest)
+    return policy.plan(task.prunable, config.distribution, sparsity, roles, method.densest)
 
 
 def load_dataset(name: str, data: Path | None) -> Dataset:
@@ -152,11 +151,7 @@ def _check_use(config: RunConfig, method: Method, steps: int) -> None:
         raise UserError(
             f"method {method.name!r} starts {start}, so it cannot start from a ticket: leave the ticket out"
         )
-    if method.pattern and config.sparsity < 1 - method.pattern.densest:
-        raise UserError(
-            f"method {method.name!r} has at most {method.pattern.densest:.4g} of each layer's connections active: ask "
-            f"for a sparsity of at least {1 - method.pattern.densest:.4g}, given {config.sparsity:g}"
-        )
+    fitting.check_sparsity(method, config.sparsity)
     if config.weights and (config.ticket or method.from_ticket):
         raise UserError(f"method {method.name!r} from a ticket starts from the ticket's weights: leave --weights out")
     if config.weights and method.narrowed:

@@ -13,6 +13,7 @@ from typing import Any
 from sparsebench import environment, records, tickets
 from sparsebench.data.feed import Feed
 from sparsebench.errors import UserError
+from sparsebench.explored import Explored
 from sparsebench.journal import Journal
 from sparsebench.ledger import Ledger
 from sparsebench.masks import Weights, budget
@@ -41,6 +42,7 @@ class Run:
     start: int = 0
     journal: Journal = field(default_factory=Journal)
     rewind: Weights | None = None
+    explored: Explored = field(default_factory=Explored)
 
     def train(self, start: int, stop: int) -> None:
         """Optimizer steps start … stop − 1."""
@@ -66,6 +68,7 @@ class Run:
             drop_fraction=event.drop_fraction, loss=report.loss,
             layers={name: asdict(change) for name, change in report.layers.items()},
         )  # fmt: skip
+        self.explored.see(self.trainer.masks(self.state))
 
     def evaluate(self, done: int) -> Metrics:
         """Accuracy and loss on the test split after `done` iterations."""
@@ -95,7 +98,10 @@ def run(prepared: Prepared, root: Path, device: str = "cpu", progress: Progress 
         "environment": surroundings,
         "layers": {"input": asdict(prepared.task.input), "layers": layer_table(prepared.task.prunable, current.active)},
         "result": result(prepared, metrics, current.ledger, current.active, current.journal, began, ticket)
-        | {"framework_count": counted(trainer.count(prepared.task), prepared.task)},
+        | {
+            "explored": current.explored.rate(),
+            "framework_count": counted(trainer.count(prepared.task), prepared.task),
+        },
     }
     weights, masks = trainer.weights(current.state), trainer.masks(current.state)
     return records.write(root, prepared.id, documents, current.journal.events, weights, masks, current.rewind)
@@ -121,7 +127,9 @@ def start(prepared: Prepared, trainer: SparseTrainer[Any], ticket: Beginning | N
     active = {layer.name: layer.size for layer in task.prunable}
     active |= {name: int(mask.sum()) for name, mask in masks.items()}
     state, account = trainer.init(task, weights, masks), Ledger(task.layers, task.recipe.batch_size)
-    return Run(prepared, trainer, state, task.feed(seed), account, active, first.sparsities, first.start)
+    current = Run(prepared, trainer, state, task.feed(seed), account, active, first.sparsities, first.start)
+    current.explored.see(masks)
+    return current
 
 
 def legs(prepared: Prepared, start: int = 0) -> Iterator[Leg]:
