@@ -119,20 +119,20 @@ def erk_ratio(shape):
     return Fraction(n_in + n_out + width + height, n_in * n_out * width * height)
 
 
-def densities(shapes, sparsity, ratio_of):
-    """Exact densities min(1, ε·r): the fewest of the largest r are dense such that no ε·r of the others exceeds 1.
+def densities(shapes, sparsity, ratio_of, densest=Fraction(1)):
+    """Exact densities min(densest, ε·r): the fewest of the largest r have the densest such that no other exceeds it.
 
-    What is dense takes its whole size out of the budget Σ (N − ⌊S·N⌋), and ε shares out what is left.
+    They take their connections out of the budget Σ (N − ⌊S·N⌋), and ε shares out what is left.
     """
     ratios = [ratio_of(shape) for shape in shapes]
     sizes = [math.prod(shape) for shape in shapes]
     budget = sum(active(size, sparsity) for size in sizes)
     for limit in sorted(set(ratios), reverse=True):
-        left = budget - sum(size for size, r in zip(sizes, ratios, strict=True) if r > limit)
-        epsilon = left / sum(r * size for size, r in zip(sizes, ratios, strict=True) if r <= limit)
-        if epsilon * limit <= 1:
-            return [epsilon * r if r <= limit else Fraction(1) for r in ratios]
-    raise AssertionError("the smallest r alone is within its budget whenever S >= 0")
+        most = [active(size, float(1 - densest)) for size, r in zip(sizes, ratios, strict=True) if r > limit]
+        epsilon = (budget - sum(most)) / sum(r * size for size, r in zip(sizes, ratios, strict=True) if r <= limit)
+        if epsilon * limit <= densest:
+            return [epsilon * r if r <= limit else densest for r in ratios]
+    return [densest for _ in ratios]
 
 
 # ---- noise ----------------------------------------------------------------------------------------------------

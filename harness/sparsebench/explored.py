@@ -1,6 +1,6 @@
 """Which connections were ever active in a run: the in-time over-parameterisation rate R_s of its masks.
 
-Source: Liu et al., Do We Actually Need Dense Over-Parameterization?, ICML 2021, arXiv:2102.02887, section 3.
+Source: Liu et al., Do We Actually Need Dense Over-Parameterization?, ICML 2021, arXiv:2102.02887.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ class NM:
     Groups run along the input channels of one output and one position of the kernel, as sparse tensor cores want them:
     permuted to (out, height, width, in) and flattened, a kernel has groups of M along the last dimension of a matrix.
     Where M does not divide the inputs, the last group of a row is shorter and is as if padded with zeros.
-    Source: Mishra et al., Accelerating Sparse Deep Neural Networks, 2021, arXiv:2104.08378, section 3.1.
+    Source: Mishra et al., Accelerating Sparse Deep Neural Networks, 2021, arXiv:2104.08378.
     """
 
     n: int = 2
@@ -121,7 +121,7 @@ class FanIn:
 
     With `salient` γ > 0, an output with fewer than max(1, ⌊γ · k⌋) salient connections is ablated: none of its inputs
     stay, and what they were goes to the others. The classifier's outputs never are.
-    Source: Lasby et al., Dynamic Sparse Training with Structured Sparsity, ICLR 2024, arXiv:2305.02299, section 3.
+    Source: Lasby et al., Dynamic Sparse Training with Structured Sparsity, ICLR 2024, arXiv:2305.02299.
     """
 
     salient: float = 0.0

@@ -22,7 +22,7 @@ acdc = replace(
     name="acdc",
     summary="dense and sparse training by turns: prunes the smallest |w|, grows all back at 0, ends sparse",
     source="Peste et al., AC/DC: Alternating Compressed/DeCompressed Training of Deep Neural Networks, NeurIPS 2021, "
-    "arXiv:2106.12379, algorithm 1",
+    "arXiv:2106.12379",
     initial_sparsity=0.0,
     when=when,
     delta_t=1600,

@@ -21,7 +21,7 @@ granet = replace(
     name="granet",
     summary="starts half dense, prunes along a cubic and after each pruning regrows by gradient what it drops again",
     source="Liu et al., Sparse Training via Boosting Pruning Plasticity with Neuroregeneration, NeurIPS 2021, "
-    "arXiv:2106.10404, algorithm 1",
+    "arXiv:2106.10404",
     initial_sparsity=0.5,
     when=when,
     delta_t=1000,

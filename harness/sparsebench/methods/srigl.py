@@ -10,7 +10,7 @@ srigl_unablated = replace(
     rigl,
     name="srigl-unablated",
     summary="RigL where every output has as many connections (constant fan-in)",
-    source="Lasby et al., Dynamic Sparse Training with Structured Sparsity, ICLR 2024, arXiv:2305.02299, section 3",
+    source="Lasby et al., Dynamic Sparse Training with Structured Sparsity, ICLR 2024, arXiv:2305.02299",
     pattern=FanIn(),
 )
 
