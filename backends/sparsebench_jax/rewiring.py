@@ -82,7 +82,11 @@ def on_device(
 
 def _arrays(budget: Mapping[str, Counts]) -> dict[str, Any]:
     """Counts as arguments of a compiled call."""
-    return {name: Counts(*map(np.int32, (counts.kept, counts.grown))) for name, counts in budget.items()}
+    return {name: Counts(_int32(counts.kept), _int32(counts.grown)) for name, counts in budget.items()}
+
+
+def _int32(count: int) -> Any:
+    return np.int32(count)
 
 
 def _checked(facts: dict[str, Any], role: str) -> dict[str, tuple[Any, ...]]:
