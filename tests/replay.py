@@ -3,7 +3,9 @@
 from fractions import Fraction
 
 KINDS = ("forward", "activation_gradient", "weight_gradient", "dense_weight_gradient")
-TAKES_DENSE_GRADIENT = {"rigl", "snip", "snip-global"}
+TAKES_DENSE_GRADIENT = {
+    "rigl", "snip", "snip-global", "rigl-2-4", "srigl", "srigl-unablated", "rigl-itop", "granet", "granet-global",
+}  # fmt: skip
 OBSERVES = {"snfs", "snfs-redistributed"}
 
 

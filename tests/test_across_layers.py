@@ -8,13 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsebench.conformance import oracle
-from sparsebench.masks import allotted, budget, shared_out
+from sparsebench.masks import Counts, allotted, budget, keep, ranked, shared_out
 from sparsebench.method import Event, Signals, mean_aux
+from sparsebench.methods.granet import granet_global
 from sparsebench.methods.pruning import pruning_global
 from sparsebench.methods.rigl import rigl
+from sparsebench.methods.rigl_nm import rigl_2_4
 from sparsebench.methods.set import set_
 from sparsebench.methods.snfs import snfs, snfs_redistributed
 from sparsebench.methods.snip import snip, snip_global
+from sparsebench.methods.srigl import srigl
 from strategies import everywhere, layer
 from tasks import begin, bits, conv, gated, script, scripted, short, task, trainer_on, update, walk
 
@@ -146,10 +149,10 @@ def test_ranking_together_is_the_oracles_everywhere(call):
     weights = [generator.integers(-3, 3, w.shape).astype(np.float32) for w in layers]
 
     def masks(xp, *arrays):
-        from sparsebench.masks import keep
-
         signals = [Signals(array, None, array == array, None) for array in arrays]
-        return keep(xp, pruning_global, layers, signals, [10, 37])[0]
+        held, _ = ranked(xp, pruning_global, layers, signals, [Counts(10, 0), Counts(37, 0)])
+        parts = zip(layers, signals, held, strict=True)
+        return [keep(xp, pruning_global, which, own, Counts(count, 0))[0] for which, own, count in parts]
 
     kept = call(masks, (), *weights)
     found = np.concatenate([np.asarray(mask).ravel() for mask in kept])
@@ -160,7 +163,10 @@ def test_ranking_together_is_the_oracles_everywhere(call):
 # ---- the two ways to update -----------------------------------------------------------------------------------
 
 
-METHODS = [snip, snip_global, snfs, snfs_redistributed, pruning_global, replace(set_, grown_value="random")]
+METHODS = [
+    snip, snip_global, snfs, snfs_redistributed, pruning_global, replace(set_, grown_value="random"),
+    rigl_2_4, srigl, granet_global,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: f"{method.name}-{method.grown_value}")

@@ -6,12 +6,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sparsebench import distributions
 from sparsebench.conformance import oracle
-from sparsebench.distributions import active, er, erk, uniform
+from sparsebench.distributions import Apart, active, er, erk, uniform
 from sparsebench.layers import Layer, linear
 from strategies import layer, sparsities, tables
 
@@ -131,6 +131,29 @@ def test_layers_tied_at_the_largest_ratio_become_dense_together():
     assert plan["layer0"] == plan["layer1"] == 0.0
     budget = 1 + 1 + 5000  # what 0.98 leaves of 16, 16 and 250,000
     assert plan["layer2"] == pytest.approx(1 - (budget - 32) / 250_000, abs=1e-12)
+
+
+@proportional
+@pytest.mark.parametrize("densest", [Fraction(1, 2), Fraction(1, 4)], ids=str)
+@given(layers=tables(), share=sparsities)
+def test_no_layer_is_denser_than_is_allowed_and_the_others_have_the_rest(
+    distribution, ratio_of, layers, densest, share
+):
+    sparsity = float(1 - densest + densest * Fraction(share))
+    assume(sparsity < 1)
+    plan = distribution(layers, sparsity, Apart(densest=float(densest)))
+    exact = oracle.densities([layer.shape for layer in layers], sparsity, ratio_of, densest)
+    for entries, density in zip(layers, exact, strict=True):
+        assert 1 - plan[entries.name] <= densest
+        assert abs(1 - Fraction(plan[entries.name]) - density) < 1e-9
+    budget = sum(active(layer.size, sparsity) for layer in layers)
+    assert abs(sum(counts(layers, plan)) - budget) <= len(layers)
+
+
+def test_layers_of_their_own_may_be_denser_than_the_others():
+    layers = (layer((4, 4), "a"), layer((4, 4), "b"), layer((500, 500), "c"))
+    plan = erk(layers, 0.9, Apart({"a": 0.0}, densest=0.5))
+    assert (plan["a"], plan["b"]) == (0.0, 0.5)
 
 
 @given(layers=tables(convolutions=False), sparsity=sparsities)

@@ -86,7 +86,13 @@ def total(account):
     return {kind: sum(row[kind] for row in account.values()) for kind in replay.KINDS}
 
 
-@pytest.mark.parametrize("method", ["dense", "static", "set", "rigl", "pruning"])
+METHODS = (
+    "dense", "static", "set", "rigl", "pruning", "rigl-2-4", "srigl", "srigl-unablated", "rigl-itop", "set-itop",
+    "granet", "granet-global", "acdc", "acdc-global",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_paid_for_what_its_events_say(folder, method):
     record = run(folder, method)
     account = replay.executed_by_layer(record)

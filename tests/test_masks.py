@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 from sparsebench import noise
 from sparsebench.conformance import oracle
 from sparsebench.masks import Change, Counts, budget, host_noise, plan, rewire
-from sparsebench.method import Method, Signals, gradient_magnitude, magnitude
+from sparsebench.method import Event, Method, Signals, gradient_magnitude, magnitude
 from sparsebench.methods.dense import dense
 from sparsebench.methods.pruning import pruning
 from sparsebench.methods.rigl import rigl
@@ -69,15 +69,17 @@ sizes = st.integers(0, 10**7).flatmap(lambda size: st.tuples(st.just(size), st.i
 def test_growth_beyond_the_plan_goes_at_the_next_update(sizes, sparsity, drop_fraction, beyond):
     size, now = sizes
     planned = oracle.active(size, sparsity)
-    over = plan(layer((size,)), sparsity, 1.0, now, drop_fraction, beyond)
+    entries, event = layer((size,)), Event(0, drop_fraction, overgrowth=beyond)
+    (over,) = budget(static, [entries], {"fc": sparsity}, {"fc": now}, event).values()
     assert over.active == min(planned + int(beyond * planned), size)
-    assert plan(layer((size,)), sparsity, 1.0, over.active, 0.0) == Counts(planned, 0)
+    (back,) = budget(static, [entries], {"fc": sparsity}, {"fc": over.active}, Event(1)).values()
+    assert back == Counts(planned, 0)
 
 
 @given(sizes, sparsities, fractions, fractions)
 def test_plan_is_the_oracles(sizes, sparsity, share, drop_fraction):
     size, now = sizes
-    counts = plan(layer((size,)), sparsity, share, now, drop_fraction)
+    counts = plan(oracle.active(size, share * sparsity), now, drop_fraction)
     assert (counts.kept, counts.grown) == oracle.counts(size, share * sparsity, now, drop_fraction)
     assert 0 <= counts.kept <= now
     assert 0 <= counts.grown <= size - counts.kept
@@ -88,7 +90,7 @@ def test_plan_is_the_oracles(sizes, sparsity, share, drop_fraction):
 def test_at_constant_sparsity_as_many_grow_as_are_dropped(size, sparsity, drop_fraction):
     now = oracle.active(size, sparsity)
     moved = int(drop_fraction * now)
-    assert plan(layer((size,)), sparsity, 1.0, now, drop_fraction) == Counts(now - moved, moved)
+    assert plan(now, now, drop_fraction) == Counts(now - moved, moved)
 
 
 @pytest.mark.parametrize(
@@ -98,14 +100,14 @@ def test_at_constant_sparsity_as_many_grow_as_are_dropped(size, sparsity, drop_f
         (100, 0.9, 1.0, 10, 0.39, Counts(7, 3)),  # truncated: 3.9 is 3
         (100, 0.9, 1.0, 10, 0.0, Counts(10, 0)),
         (100, 0.9, 0.5, 100, 0.0, Counts(55, 0)),  # pruning on its way
-        (100, 0.9, 0.5, 100, 0.3, Counts(55, 0)),  # what is dropped anyway is not dropped twice
+        (100, 0.9, 0.5, 100, 0.3, Counts(39, 16)),  # pruned to 55, and of those 16.5, truncated, dropped and grown
         (1, 0.999, 1.0, 1, 0.3, Counts(1, 0)),
         (1, 0.999, 1.0, 1, 1.0, Counts(0, 1)),
         (0, 0.5, 1.0, 0, 0.3, Counts(0, 0)),
     ],
 )
 def test_plan_by_hand(size, sparsity, share, now, drop_fraction, expected):
-    assert plan(layer((size,)), sparsity, share, now, drop_fraction) == expected
+    assert plan(oracle.active(size, share * sparsity), now, drop_fraction) == expected
 
 
 @given(tables(), st.data(), events)
@@ -223,7 +225,7 @@ def test_large_layers_on_the_host(method, layout, shape):
     problem = entries, weight, laid_out(mostly_zero(shape, 3), layout), mask, (7, 100), counts
     grow = noise.uniform(np, noise.stream(noise.key(7, 100, "large"), "grow"), shape)
     grow = np.abs(problem[2]) if method.name == "rigl" else grow
-    found, new = updated_on_host(method, problem), oracle.update(np.abs(weight), grow, mask, *vars(counts).values())
+    found, new = updated_on_host(method, problem), oracle.update(np.abs(weight), grow, mask, counts.kept, counts.grown)
     assert_array_equal(found.mask, new)
     for places, differs in ((found.dropped, mask & ~new), (found.grown, new & ~mask)):
         assert_array_equal(places, np.flatnonzero(laid_out(differs, layout).ravel("K")))

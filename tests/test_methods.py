@@ -58,7 +58,7 @@ def test_how_they_score():
     assert (set_.start, set_.drop, set_.grow) == (random, magnitude, random)
     assert pruning.drop == magnitude
     assert [method.name for method in METHODS.values() if method.needs_gradient] == ["rigl"]
-    assert [method.name for method in METHODS.values() if method.initial_share == 0] == ["dense", "pruning"]
+    assert [method.name for method in METHODS.values() if method.initial_sparsity == 0] == ["dense", "pruning"]
     assert [method.name for method in METHODS.values() if method.dense] == ["dense"]
 
 
@@ -140,7 +140,7 @@ def test_active_counts_over_a_run(size, sparsity, steps, delta_t, method):
     """Pruning: never more, and exactly N − ⌊s·N⌋ at its end. All others: exactly that, always."""
     entries = layer((size,), "fc")
     goal = oracle.active(size, 0.0 if method.dense else sparsity)
-    now = size if method.initial_share == 0 else goal
+    now = size if method.initial_sparsity == 0 else goal
     for event in replace(method, delta_t=delta_t).events(steps):
         counts = budget(method, [entries], {"fc": sparsity}, {"fc": now}, event)["fc"]
         if Law.MONOTONE in method.claims:
@@ -173,7 +173,7 @@ def test_sparse_methods_start_from_the_same_random_masks(method, shape, other, s
 def test_dense_training_has_no_masks_and_pruning_starts_full():
     weights = {"fc.weight": np.zeros((9, 5), np.float32)}
     assert first_masks(dense, [layer((9, 5))], {"fc": 0.9}, weights, 0) == {}
-    (mask,) = first_masks(pruning, [layer((9, 5))], {"fc": 0.9}, weights, 0).values()
+    (mask,) = first_masks(pruning, [layer((9, 5))], {"fc": pruning.first(0.9)}, weights, 0).values()
     assert mask.all()
 
 
@@ -189,7 +189,7 @@ def test_masks_over_a_run(shape, sparsity, seed, delta_t, method):
     """Weights move between updates; counts follow the plan, and what pruning takes away never returns."""
     entries, generator = layer(shape), np.random.default_rng(seed % 2**32)
     weights = {"fc.weight": np.zeros(shape, np.float32)}
-    mask = first_masks(method, [entries], {"fc": sparsity}, weights, seed).get("fc", np.ones(shape, bool))
+    mask = first_masks(method, [entries], {"fc": method.first(sparsity)}, weights, seed).get("fc", np.ones(shape, bool))
     for event in replace(method, delta_t=delta_t).events(100):
         weight, gradient = generator.standard_normal((2, *shape), np.float32)
         counts = budget(method, [entries], {"fc": sparsity}, {"fc": int(mask.sum())}, event)["fc"]

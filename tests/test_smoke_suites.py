@@ -19,9 +19,16 @@ def test_a_smoke_suite_is_its_suites_recipe_with_every_method(name):
     assert whole.task.model == smoke.task.model
     recipes = [each.recipe.model_dump(exclude=LENGTHS) for each in (whole, smoke)]
     assert recipes[0] == recipes[1]
-    assert set(smoke.grid.methods) == set(plugins.names("methods")) > set(whole.grid.methods)
+    successors = set(suite.load("successors-smoke").grid.methods)
+    assert set(smoke.grid.methods) == set(plugins.names("methods")) - successors > set(whole.grid.methods)
     assert set(smoke.grid.backends) == {"torch", "jax"}
     assert len(smoke.grid.sparsities) == 1
+
+
+def test_successors_have_a_smoke_suite_of_their_own():
+    smoke, cifar10 = (suite.load(name) for name in ("successors-smoke", "cifar10-smoke"))
+    assert (smoke.task, smoke.recipe, smoke.updates) == (cifar10.task, cifar10.recipe, cifar10.updates)
+    assert set(smoke.grid.methods) <= set(suite.load("successors").grid.methods)
 
 
 def test_the_recipes_are_the_published_ones():

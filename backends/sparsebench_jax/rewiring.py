@@ -14,8 +14,8 @@ import numpy as np
 from sparsebench import noise
 from sparsebench.errors import NonFiniteScoreError
 from sparsebench.layers import Layer
-from sparsebench.masks import Change, Counts, allotted, grow, keep
-from sparsebench.method import Event, Method, Signals
+from sparsebench.masks import Change, Counts, grow, keep, moved, ranked, settled
+from sparsebench.method import Event, Method, Signals, each_layer
 from sparsebench.rewiring import host_signals, rewire_layers
 from sparsebench_jax import layout
 from sparsebench_jax.optimizers import Parameters
@@ -63,19 +63,30 @@ def _signals(layer: Layer, seed: int, event: Event, seen: Seen) -> Signals:
 def on_device(
     method: Method, layers: Sequence[Layer], seed: int, event: Event, budget: Mapping[str, Counts], seen: Seen
 ) -> New:
-    """All layers in two compiled calls, with the host between them: it alone compares layers, in float64.
+    """All layers in two compiled calls (three if they are ranked together), with the host between them: it alone
+    compares layers, in float64.
 
     Keys and counts are arguments, so each compiles once for a method.
     """
     keys = {layer.name: np.array(noise.key(seed, event.iteration, layer.name), np.int32) for layer in layers}
-    planned = {layer.name: np.int32(budget[layer.name].kept) for layer in layers}
-    kept, facts = _keep(method, tuple(layers), seen, keys, planned)
-    summaries = _checked(facts, "drop")
-    counts = allotted(method, layers, budget, {name: float(summary) for name, (summary,) in summaries.items()})
-    sizes = {name: np.int32(count) for name, count in counts.items()}
-    new, values, facts = _grow(method, tuple(layers), seen, keys, kept, sizes)
+    if method.rank is not each_layer:
+        held = _checked(_rank(method, tuple(layers), seen, keys, _arrays(budget)), "drop")
+        budget = settled(budget, {name: int(count) for name, (count,) in held.items()})
+    kept, facts = _keep(method, tuple(layers), seen, keys, _arrays(budget))
+    summaries = {name: float(summary) for name, (summary,) in _checked(facts, "drop").items()}
+    budget = moved(method, layers, budget, summaries)
+    new, values, facts = _grow(method, tuple(layers), seen, keys, kept, _arrays(budget))
     changes = _checked(facts, "grow")
     return new, values, {name: Change(*map(int, change)) for name, change in changes.items()}
+
+
+def _arrays(budget: Mapping[str, Counts]) -> dict[str, Any]:
+    """Counts as arguments of a compiled call."""
+    return {name: Counts(_int32(counts.kept), _int32(counts.grown)) for name, counts in budget.items()}
+
+
+def _int32(count: int) -> Any:
+    return np.int32(count)
 
 
 def _checked(facts: dict[str, Any], role: str) -> dict[str, tuple[Any, ...]]:
@@ -88,16 +99,25 @@ def _checked(facts: dict[str, Any], role: str) -> dict[str, tuple[Any, ...]]:
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _keep(
-    method: Method, layers: tuple[Layer, ...], seen: Seen, keys: dict[str, jax.Array], counts: dict[str, jax.Array]
-) -> tuple[dict[str, jax.Array], dict[str, tuple[jax.Array, ...]]]:
+def _rank(
+    method: Method, layers: tuple[Layer, ...], seen: Seen, keys: dict[str, jax.Array], budget: dict[str, Any]
+) -> dict[str, tuple[jax.Array, ...]]:
     signals = [_traced(layer, keys, seen) for layer in layers]
-    kept, sound = keep(jnp, method, layers, signals, [counts[layer.name] for layer in layers])
-    facts = {
-        layer.name: (finite, _summary(method, layer, own, stays))
-        for layer, own, stays, finite in zip(layers, signals, kept, sound, strict=True)
-    }
-    return {layer.name: stays for layer, stays in zip(layers, kept, strict=True)}, facts
+    held, sound = ranked(jnp, method, layers, signals, [budget[layer.name] for layer in layers])
+    return {layer.name: (finite, count) for layer, finite, count in zip(layers, sound, held, strict=True)}
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _keep(
+    method: Method, layers: tuple[Layer, ...], seen: Seen, keys: dict[str, jax.Array], budget: dict[str, Any]
+) -> tuple[dict[str, jax.Array], dict[str, tuple[jax.Array, ...]]]:
+    kept: dict[str, jax.Array] = {}
+    facts: dict[str, tuple[jax.Array, ...]] = {}
+    for layer in layers:
+        signals = _traced(layer, keys, seen)
+        kept[layer.name], finite = keep(jnp, method, layer, signals, budget[layer.name])
+        facts[layer.name] = (finite, _summary(method, layer, signals, kept[layer.name]))
+    return kept, facts
 
 
 def _summary(method: Method, layer: Layer, signals: Signals, stays: jax.Array) -> jax.Array:
@@ -107,14 +127,14 @@ def _summary(method: Method, layer: Layer, signals: Signals, stays: jax.Array) -
 @partial(jax.jit, static_argnums=(0, 1))
 def _grow(
     method: Method, layers: tuple[Layer, ...], seen: Seen, keys: dict[str, jax.Array],
-    kept: dict[str, jax.Array], counts: dict[str, jax.Array],
+    kept: dict[str, jax.Array], budget: dict[str, Any],
 ) -> tuple[Parameters, Parameters, dict[str, tuple[jax.Array, ...]]]:  # fmt: skip
     new: Parameters = {}
     values: Parameters = {}
     facts: dict[str, tuple[jax.Array, ...]] = {}
     for layer in layers:
         name, signals = f"{layer.name}.weight", _traced(layer, keys, seen)
-        mask, finite = grow(jnp, method, layer, signals, kept[layer.name], counts[layer.name])
+        mask, finite = grow(jnp, method, layer, signals, kept[layer.name], budget[layer.name])
         new[name], old = layout.flax(mask), signals.mask
         if method.value:
             values[name] = layout.flax(method.value(jnp, layer, signals))

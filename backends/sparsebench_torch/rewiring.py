@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from sparsebench import noise
 from sparsebench.errors import NonFiniteScoreError
 from sparsebench.layers import Layer
-from sparsebench.masks import Change, Counts, allotted, grow, host_noise, keep
-from sparsebench.method import Event, Method, Signals
+from sparsebench.masks import Change, Counts, grow, host_noise, keep, moved, ranked, settled
+from sparsebench.method import Event, Method, Signals, each_layer
 from sparsebench.places import Places
 from sparsebench.rewiring import Rewired, rewire_layers, side_by_side
 from sparsebench_torch import optimizers
@@ -85,19 +85,29 @@ def on_device(
 ) -> dict[str, Change]:
     """In torch, wherever the tensors are."""
     signals = [_signals(state, layer, keys[layer.name], w) for layer, w in zip(layers, state.masked, strict=True)]
-    kept, sound = keep(xp, method, layers, signals, [budget[layer.name].kept for layer in layers])
-    _check(layers, "drop", sound)
-    counts = allotted(method, layers, budget, _summaries(method, layers, signals, kept))
+    budget = _settled(method, layers, signals, budget)
+    parts = list(zip(layers, signals, strict=True))
+    kept = [keep(xp, method, layer, own, budget[layer.name]) for layer, own in parts]
+    _check(layers, "drop", [finite for _, finite in kept])
+    budget = moved(method, layers, budget, _summaries(method, layers, signals, [stays for stays, _ in kept]))
     grown = [
-        grow(xp, method, layer, own, stays, counts[layer.name])
-        for layer, own, stays in zip(layers, signals, kept, strict=True)
+        grow(xp, method, layer, own, stays, budget[layer.name])
+        for (layer, own), (stays, _) in zip(parts, kept, strict=True)
     ]
     _check(layers, "grow", [finite for _, finite in grown])
-    values = [
-        None if method.value is None else method.value(xp, layer, own)
-        for layer, own in zip(layers, signals, strict=True)
-    ]
+    values = [None if method.value is None else method.value(xp, layer, own) for layer, own in parts]
     return {layer.name: _adopt(state, i, layer.name, grown[i][0], values[i]) for i, layer in enumerate(layers)}
+
+
+def _settled(
+    method: Method, layers: Sequence[Layer], signals: Sequence[Signals], budget: Mapping[str, Counts]
+) -> Mapping[str, Counts]:
+    """The budget, with what each layer keeps where layers are ranked together."""
+    if method.rank is each_layer:
+        return budget
+    held, sound = ranked(xp, method, layers, signals, [budget[layer.name] for layer in layers])
+    _check(layers, "drop", sound)
+    return settled(budget, {layer.name: int(count) for layer, count in zip(layers, held, strict=True)})
 
 
 def _check(layers: Sequence[Layer], role: str, sound: Sequence[Any]) -> None:

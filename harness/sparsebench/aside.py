@@ -111,16 +111,6 @@ def _locked(folder: Path) -> int:
     return lock
 
 
-def flush(folder: Path) -> None:
-    """Make sure that a folder and the files in it are on disk."""
-    for path in (*folder.iterdir(), folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def place(path: Path, content: bytes) -> None:
     """Write a file of which others see the old content or the new one, and nothing between.
 

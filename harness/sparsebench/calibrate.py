@@ -186,7 +186,8 @@ def _still(prepared: Prepared) -> Prepared:
     """The run with the masks that it is to have, all along, if it is to have any."""
     if prepared.method.dense:
         return prepared
-    return replace(prepared, method=replace(prepared.method, when=never, initial_share=1.0, observe=None))
+    still = replace(prepared.method, when=never, initial_sparsity=None, observe=None)
+    return replace(prepared, method=still, first=prepared.sparsities)
 
 
 # ---- less of everything ---------------------------------------------------------------------------------------

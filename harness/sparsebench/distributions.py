@@ -19,14 +19,15 @@ Ratio = Callable[[Layer], float]
 
 @dataclass(frozen=True)
 class Apart:
-    """Layers that a distribution does not choose for.
+    """Layers that a distribution does not choose for, and how dense those may be that it does.
 
     `own` maps a layer to a sparsity of its own; it is outside the budget. `dense` layers are inside: they are dense
-    and the others pay for it.
+    and the others pay for it. No other layer is denser than `densest`; the whole must be at least as sparse as that.
     """
 
     own: Mapping[str, float] = field(default_factory=dict[str, float])
     dense: frozenset[str] = frozenset()
+    densest: float = 1.0
 
 
 Distribution = Callable[[Sequence[Layer], float, Apart | None], Sparsities]
@@ -90,14 +91,14 @@ def erk(layers: Sequence[Layer], sparsity: float, apart: Apart | None = None) ->
 
 @dataclass(frozen=True)
 class Solution:
-    """Density min(1, ε·r): `epsilon` (None: no layer is left below 1) and the layers that saturated at 1."""
+    """Density min(densest, ε·r): `epsilon` (None: no layer is left below) and the layers that saturated."""
 
     epsilon: float | None
     saturated: frozenset[str]
 
 
 def solve(layers: Sequence[Layer], sparsity: float, ratio: Ratio, apart: Apart = NOTHING) -> Solution:
-    """ε, solved again each time the layers with the largest r saturate at density 1.
+    """ε, solved again each time the layers with the largest r saturate at the density that is allowed.
 
     Raises:
         UserError: the layers kept dense within the budget are larger than it.
@@ -106,9 +107,9 @@ def solve(layers: Sequence[Layer], sparsity: float, ratio: Ratio, apart: Apart =
     free = [layer for layer in layers if layer.size and layer.name not in apart.dense and layer.name not in apart.own]
     saturated: list[Layer] = []
     while free:
-        epsilon = _epsilon(free, [*dense, *saturated], sparsity, ratio)
+        epsilon = _epsilon(free, dense, saturated, sparsity, ratio, apart.densest)
         largest = max(ratio(layer) for layer in free)
-        if epsilon * largest <= 1.0:
+        if epsilon * largest <= apart.densest:
             return Solution(epsilon, _names(saturated))
         saturated += [layer for layer in free if ratio(layer) == largest]
         free = [layer for layer in free if ratio(layer) != largest]
@@ -119,9 +120,17 @@ def _names(layers: Sequence[Layer]) -> frozenset[str]:
     return frozenset(layer.name for layer in layers)
 
 
-def _epsilon(free: Sequence[Layer], dense: Sequence[Layer], sparsity: float, ratio: Ratio) -> float:
+def _epsilon(
+    free: Sequence[Layer],
+    dense: Sequence[Layer],
+    saturated: Sequence[Layer],
+    sparsity: float,
+    ratio: Ratio,
+    densest: float,
+) -> float:
     budget = sum(active(layer.size, sparsity) for layer in free)
     overdraft = sum(math.floor(sparsity * layer.size) for layer in dense)
+    overdraft += sum(active(layer.size, 1 - densest) - active(layer.size, sparsity) for layer in saturated)
     if budget <= overdraft:
         raise _overdrawn(sparsity)
     return (budget - overdraft) / sum(ratio(layer) * layer.size for layer in free)
@@ -129,12 +138,13 @@ def _epsilon(free: Sequence[Layer], dense: Sequence[Layer], sparsity: float, rat
 
 def _proportional(layers: Sequence[Layer], sparsity: float, ratio: Ratio, apart: Apart) -> Sparsities:
     solution = solve(layers, sparsity, ratio, apart)
-    full = solution.saturated | apart.dense
 
     def share(layer: Layer) -> float:
-        if layer.name in full or solution.epsilon is None or not layer.size:
+        if layer.name in apart.dense or not layer.size:
             return 0.0
-        return 1.0 - min(1.0, solution.epsilon * ratio(layer))
+        if layer.name in solution.saturated or solution.epsilon is None:
+            return 1.0 - apart.densest
+        return 1.0 - min(apart.densest, solution.epsilon * ratio(layer))
 
     return {layer.name: apart.own[layer.name] if layer.name in apart.own else share(layer) for layer in layers}
 

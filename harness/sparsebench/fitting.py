@@ -93,6 +93,15 @@ def check_size(recipe: Recipe, dataset: Dataset) -> None:
         )
 
 
+def check_sparsity(method: Method, sparsity: float) -> None:
+    """Refuse a sparsity that the method's pattern cannot have."""
+    if sparsity < 1 - method.densest:
+        raise UserError(
+            f"method {method.name!r} has at most {method.densest:.4g} of a layer's connections active: ask for a "
+            f"sparsity of at least {1 - method.densest:.4g}, given {sparsity:g}"
+        )
+
+
 def check_layers(method: Method, task: Task) -> None:
     """Refuse masks where there is nothing to mask, or where a weight of zero would not be zero in the network."""
     if method.dense:

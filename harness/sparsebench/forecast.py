@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sparsebench.distributions import active
 from sparsebench.layers import Layer
 from sparsebench.ledger import Ledger
-from sparsebench.masks import budget
-from sparsebench.method import each_layer
+from sparsebench.masks import budget, planned
+from sparsebench.method import Method, each_layer
 from sparsebench.prepare import Prepared
 from sparsebench.records import Record
 from sparsebench.results import costs
@@ -84,8 +83,8 @@ def forecast(prepared: Prepared, source: Forecast | None = None) -> Forecast:
         enter(leg.stop - leg.start, now)
         if leg.event:
             account.update(method, now)
-            planned = budget(method, layers, first.sparsities, now, leg.event)
-            now = {name: counts.active for name, counts in planned.items()}
+            counts = budget(method, layers, first.sparsities, now, leg.event, prepared.first)
+            now = {name: each.active for name, each in counts.items()}
     updates = sum(leg.event is not None for leg in timetable)
     settled = first.settled and not (updates and method.moves_counts)
     return Forecast(
@@ -104,17 +103,17 @@ def _start(prepared: Prepared, source: Forecast | None) -> _Start:
     """As `tickets` has it: a ticket that is as dense as the plan is taken as it is, a denser one pruned to the plan."""
     layers, method, ticket = prepared.task.prunable, prepared.method, prepared.config.ticket
     if ticket is None or source is None:
-        return _Start(_planned(layers, prepared.sparsities, method.initial_share), prepared.sparsities, settled=True)
-    planned = _planned(layers, prepared.sparsities)
-    as_it_is = sum(source.active.values()) == sum(planned.values())
-    counts = source.active if as_it_is else planned
+        return _Start(_planned(method, layers, prepared.first), prepared.sparsities, settled=True)
+    wanted = _planned(method, layers, prepared.sparsities)
+    as_it_is = sum(source.active.values()) == sum(wanted.values())
+    counts = source.active if as_it_is else wanted
     settled = source.settled if as_it_is else method.rank is each_layer
     sparsities = {layer.name: holding(layer.size, counts[layer.name]) for layer in layers}
     return _Start(counts, sparsities, settled, source.rewind if ticket.weights == "rewound" else 0)
 
 
-def _planned(layers: Sequence[Layer], sparsities: Mapping[str, float], share: float = 1.0) -> Counts:
-    return {layer.name: active(layer.size, share * sparsities[layer.name]) for layer in layers}
+def _planned(method: Method, layers: Sequence[Layer], sparsities: Mapping[str, float]) -> Counts:
+    return {layer.name: planned(method, layer, sparsities[layer.name]) for layer in layers}
 
 
 def _costs(prepared: Prepared, account: Ledger, now: Counts, source: Forecast | None) -> dict[str, float | None]:

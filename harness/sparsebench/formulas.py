@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from sparsebench.schedules import cubic
@@ -17,9 +17,10 @@ from sparsebench.schedules import cubic
 
 @dataclass(frozen=True)
 class Step:
-    """A kind of step: `weight` is its share of all steps, `sparsity` the share of the planned sparsity in force.
+    """A kind of step: `weight` is its share of all steps, `sparsity` how far it is from the first plan to the last.
 
-    `plan` is another plan than the network's, for rounds that are sparse to another degree.
+    The first plan is dense unless the method starts sparser; `plan` is another than those two, for rounds that are
+    sparse to another degree.
     """
 
     name: str
@@ -39,6 +40,17 @@ class Timing:
     every: int = 1_000
     steps: int = 32_000
 
+
+TIMINGS: Mapping[str, Timing] = MappingProxyType(
+    {
+        "rigl-itop": Timing(delta_t=4_000),
+        "granet": Timing(delta_t=1_000, begin=0, end=42_900, steps=62_400),  # 110 of 160 epochs, 390 steps each
+        "granet-global": Timing(delta_t=1_000, begin=0, end=42_900, steps=62_400),
+        "acdc": Timing(delta_t=1_600, begin=3_200, end=27_200),  # 5, 10 and 85 of 100 epochs
+        "acdc-global": Timing(delta_t=1_600, begin=3_200, end=27_200),
+    }
+)
+"""Those of other papers, for their methods."""
 
 Formula = Callable[[Timing], tuple[Step, ...]]
 
@@ -84,6 +96,24 @@ def _reached(timing: Timing, i: int) -> float:
     return cubic(pruned / (timing.end - timing.begin))
 
 
+def granet(timing: Timing) -> tuple[Step, ...]:
+    """E[(3 f(s_i) ΔT + 2 f(s_i) + f_D) / (ΔT + 1)]: RigL's, in the mean over the periods between two updates.
+
+    That is the cost at the mean sparsity, since a layer's cost is its density times a constant, and another one.
+    """
+    periods = range(0, timing.steps, timing.delta_t)
+    pruned = (max(0, i - timing.begin) / (timing.end - timing.begin) for i in periods)
+    mean = sum(cubic(min(1.0, progress)) for progress in pruned) / len(periods)
+    return tuple(replace(step, name=f"{step.name}, {mean:.2%} of the way", sparsity=mean) for step in rigl(timing))
+
+
+def acdc(timing: Timing) -> tuple[Step, ...]:
+    """E[3 f(s_i)]: f_D while dense, f_S while compressed, by turns from begin to end and compressed from there on."""
+    phases = (timing.end - timing.begin) // timing.delta_t // 2
+    compressed = (phases * timing.delta_t + timing.steps - timing.end) / timing.steps
+    return (Step("dense step", 1 - compressed, sparsity=0.0), Step("compressed step", compressed))
+
+
 def lottery(timing: Timing) -> tuple[Step, ...]:
     """The sum over rounds of 3 f(s_r): this is the last one; `rounds` are those before it."""
     return (Step("last round", 1.0),)
@@ -99,6 +129,8 @@ FORMULAS: Mapping[str, Formula] = MappingProxyType(
         "dense": dense, "small-dense": dense, "small-dense-bits": dense, "static": static, "snip": static,
         "snip-global": static, "set": static, "snfs": snfs, "snfs-redistributed": snfs, "rigl": rigl,
         "pruning": pruning, "pruning-global": pruning, "lottery": lottery, "lottery-global": lottery,
+        "rigl-2-4": rigl, "srigl": rigl, "srigl-unablated": rigl, "rigl-itop": rigl, "set-itop": static,
+        "granet": granet, "granet-global": granet, "acdc": acdc, "acdc-global": acdc,
     }
 )  # fmt: skip
 IN_ROUNDS = ("lottery", "lottery-global")

@@ -15,7 +15,12 @@ from types import MappingProxyType
 from typing import Any
 
 from sparsebench import schedules
+from sparsebench.clock import Clock, Event, When, never
+from sparsebench.clock import after_step as after_step
+from sparsebench.clock import at_start as at_start
+from sparsebench.clock import instead_of_step as instead_of_step
 from sparsebench.layers import Layer
+from sparsebench.patterns import Pattern
 from sparsebench.selection import top
 
 
@@ -151,72 +156,6 @@ VALUES: Mapping[str, Score | None] = MappingProxyType({"zero": None, "random": u
 """By the name that settings know; None: they stay at 0."""
 
 
-# ---- when -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Clock:
-    """When masks change, in iterations of this run: batch i is consumed by iteration i = 0 … steps − 1.
-
-    `delta_t` is ΔT; updates fall in [begin, end); `alpha` is the drop fraction at i = 0, annealed to `end`.
-    """
-
-    steps: int
-    delta_t: int
-    alpha: float
-    begin: int
-    end: int
-    anneal: schedules.Anneal
-
-    def due(self, i: int) -> bool:
-        """Whether i is a multiple of ΔT with ΔT ≤ i and begin ≤ i < end."""
-        return i % self.delta_t == 0 and max(self.begin, self.delta_t) <= i < self.end
-
-    def drop_fraction(self, i: int) -> float:
-        """f(i), the share of active connections to drop; cosine: α/2 · (1 + cos(π·i / end))."""
-        return self.anneal(self.alpha, i / self.end)
-
-
-@dataclass(frozen=True)
-class Event:
-    """One mask update, as the host decides it.
-
-    `drop_fraction` of the active connections are dropped, then the layer is filled up to the count that
-    `sparsity_share` (1 = all) of its planned sparsity leaves active, and beyond it by `overgrowth`, a share of that
-    count (not where layers are compared); the next event drops at least those. An event that `replaces_step` consumes
-    batch `iteration` for its gradient and takes no optimizer step; any other follows that iteration's step.
-    """
-
-    iteration: int
-    drop_fraction: float = 0.0
-    sparsity_share: float = 1.0
-    replaces_step: bool = False
-    overgrowth: float = 0.0
-
-
-When = Callable[[Clock, int], Event | None]
-
-
-def never(clock: Clock, i: int) -> Event | None:
-    """No update at any iteration."""
-    return None
-
-
-def after_step(clock: Clock, i: int) -> Event | None:
-    """Drop and grow every ΔT iterations, after the optimizer's step."""
-    return Event(i, clock.drop_fraction(i)) if clock.due(i) else None
-
-
-def instead_of_step(clock: Clock, i: int) -> Event | None:
-    """Drop and grow every ΔT iterations; that batch gives the gradient and trains nothing."""
-    return Event(i, clock.drop_fraction(i), replaces_step=True) if clock.due(i) else None
-
-
-def at_start(clock: Clock, i: int) -> Event | None:
-    """Once, at iteration 0: that batch gives the gradient and trains nothing."""
-    return Event(i, replaces_step=True) if i == 0 else None
-
-
 @dataclass(frozen=True)
 class Method:
     """One sparse-training method.
@@ -224,10 +163,11 @@ class Method:
     The settings of the update clock (`delta_t`, `alpha`, `begin`, `end`, `anneal`) are its published defaults:
     `begin` and `end` are shares of the run's length, so a training multiplier scales them; ΔT it does not.
     `unread` names those that its `when` does not look at, which are then no part of a run's identity.
-    `initial_share` is the share of the planned sparsity that the first mask has: 1 starts sparse, 0 dense.
+    `initial_sparsity` is that of the first masks, if the planned one is not lower (None: the planned one; 0: dense).
+    `pattern` says which connections may be active together (None: any); only where each layer keeps its own count.
     `active_gradient` says that it looks at the gradients of active connections alone, which every step has: its updates
     cost no dense gradient, and it is shown none.
-    `rank` says how many connections each layer keeps; a method that ranks `all_layers` together only drops.
+    `rank` says how many connections each layer keeps: its own count, or a share of what is ranked with all others.
     `redistribute`: what is dropped is grown in layers in proportion to this summary (None: where it was dropped).
     `grown_value` names what grown connections start at (`VALUES`). A method `from_ticket` takes its first mask from
     another run, pruned to its own sparsity by the weights that run ended with. `narrowed` names the storage
@@ -239,12 +179,13 @@ class Method:
     summary: str
     source: str = ""
     numerics: int = 1
-    initial_share: float = 1.0
+    initial_sparsity: float | None = None
     start: Score = random
     when: When = never
     drop: Score = magnitude
     grow: Score = random
     select: Select = top
+    pattern: Pattern | None = None
     needs_gradient: bool = False
     active_gradient: bool = False
     delta_t: int = 100
@@ -261,6 +202,10 @@ class Method:
     unread: frozenset[str] = frozenset()
     claims: frozenset[Law] = LAWS
 
+    def __post_init__(self) -> None:
+        if self.pattern and (self.rank is not each_layer or self.redistribute):
+            raise ValueError(f"method {self.name!r} moves connections between layers, which no pattern allows yet")
+
     @property
     def updates(self) -> bool:
         """Whether masks ever change."""
@@ -269,7 +214,7 @@ class Method:
     @property
     def dense(self) -> bool:
         """Whether every connection stays active throughout."""
-        return not self.updates and self.initial_share == 0.0
+        return not self.updates and self.initial_sparsity == 0.0
 
     @property
     def has_sparsity(self) -> bool:
@@ -278,8 +223,18 @@ class Method:
 
     @property
     def moves_counts(self) -> bool:
-        """Whether layers may end with other counts than their plan's, in the same sum."""
-        return self.rank is not each_layer or self.redistribute is not None
+        """Whether layers may end with other counts than their plan's: in the same sum, or with fewer by a pattern."""
+        loose = self.pattern is not None and not self.pattern.exact
+        return self.rank is not each_layer or self.redistribute is not None or loose
+
+    @property
+    def densest(self) -> float:
+        """The largest density that a layer can have unless it is dense."""
+        return self.pattern.densest if self.pattern else 1.0
+
+    def first(self, sparsity: float) -> float:
+        """The sparsity of the first masks in a run that is to reach this one."""
+        return sparsity if self.initial_sparsity is None else min(self.initial_sparsity, sparsity)
 
     @property
     def value(self) -> Score | None:

@@ -43,8 +43,12 @@ def members(layers: Sequence[Layer], role: Role) -> tuple[str, ...]:
     return tuple(first_convolution(layers)) if role == "stem" and not named else named
 
 
-def apart(layers: Sequence[Layer], policy: Policy, own: Mapping[str, float] | None = None) -> Apart:
+def apart(
+    layers: Sequence[Layer], policy: Policy, own: Mapping[str, float] | None = None, densest: float = 1.0
+) -> Apart:
     """What a distribution must leave alone; `own` sparsities of single layers come before the policy.
+
+    What it chooses itself is at most as dense as `densest`.
 
     Raises:
         UserError: `own` names a layer that is not there, or is not a sparsity.
@@ -53,16 +57,18 @@ def apart(layers: Sequence[Layer], policy: Policy, own: Mapping[str, float] | No
     chosen = {name: choice for role, choice in policy.choices().items() for name in members(layers, role)}
     outside = {name: 0.0 for name, choice in chosen.items() if choice == "dense"} | dict(own or {})
     within = {name for name, choice in chosen.items() if choice == "within"}
-    return Apart(outside, frozenset(within - set(outside)))
+    return Apart(outside, frozenset(within - set(outside)), densest)
 
 
-def plan(layers: Sequence[Layer], distribution: str, sparsity: float, policy: Policy) -> Sparsities:
+def plan(
+    layers: Sequence[Layer], distribution: str, sparsity: float, policy: Policy, densest: float = 1.0
+) -> Sparsities:
     """The sparsity of every layer.
 
     Raises:
         UserError: the layers kept dense within the budget are larger than it.
     """
-    return DISTRIBUTIONS[distribution](layers, sparsity, apart(layers, policy))
+    return DISTRIBUTIONS[distribution](layers, sparsity, apart(layers, policy, densest=densest))
 
 
 def _check_own(layers: Sequence[Layer], own: Mapping[str, float]) -> None:

@@ -15,6 +15,7 @@ from sparsebench.errors import UserError
 from sparsebench.method import Method
 from sparsebench.mistakes import refuse, told
 from sparsebench.models import Model, declared_builder
+from sparsebench.policy import Policy
 from sparsebench.sources import Source
 from sparsebench.states import Given
 from sparsebench.trainer import Backend, Task
@@ -25,7 +26,8 @@ from sparsebench.widths import STORAGES, matching
 class Prepared:
     """A run ready to start. `identity` is the record's `config.json`; `sparsities` the plan of each layer.
 
-    `start` are the weights it is given; without any they are drawn from its seed.
+    `first` is the plan of its first masks. `start` are the weights that it is given; without any they are drawn from
+    its seed.
     """
 
     config: RunConfig
@@ -34,6 +36,7 @@ class Prepared:
     method: Method
     backend: Backend
     sparsities: Mapping[str, float]
+    first: Mapping[str, float]
     start: Given | None = None
 
     @property
@@ -78,14 +81,21 @@ def prepare(
     start = states.start(config.weights, weights)
     if start:
         states.check_start(start, task.model, task.input)
-    plan = policy.plan(task.prunable, config.distribution, config.sparsity, roles)
+    plan = _plan(config, method, task, roles, config.sparsity)
+    first = _plan(config, method, task, roles, method.first(config.sparsity))
     if method.narrowed:
         task = replace(task, width=matching(task.prunable, plan, STORAGES[method.narrowed]))
-        plan = {layer.name: 0.0 for layer in task.prunable}
+        plan = first = {layer.name: 0.0 for layer in task.prunable}
     if source:
         source.check(config, method, task.prunable, plan)
     document = _document(config, method, model, backend, dataset, source) | {"policy": roles.choices()}
-    return Prepared(config, document, task, method, backend, plan, start)
+    return Prepared(config, document, task, method, backend, plan, first, start)
+
+
+def _plan(config: RunConfig, method: Method, task: Task, roles: Policy, sparsity: float) -> dict[str, float]:
+    if not sparsity:
+        return {layer.name: 0.0 for layer in task.prunable}
+    return policy.plan(task.prunable, config.distribution, sparsity, roles, method.densest)
 
 
 def load_dataset(name: str, data: Path | None) -> Dataset:
@@ -136,8 +146,12 @@ def _check_use(config: RunConfig, method: Method, steps: int) -> None:
     """Refuse tickets, weights, rewinding and redistribution where they can mean nothing."""
     if config.ticket is None and method.from_ticket:
         raise UserError(f"method {method.name!r} starts from another run's mask: give --ticket.source, the run's id")
-    if config.ticket is not None and method.initial_share != 1:
-        raise UserError(f"method {method.name!r} starts dense, so it cannot start from a ticket: leave the ticket out")
+    if config.ticket is not None and method.initial_sparsity is not None:
+        start = f"at sparsity {method.initial_sparsity:g}" if method.initial_sparsity else "dense"
+        raise UserError(
+            f"method {method.name!r} starts {start}, so it cannot start from a ticket: leave the ticket out"
+        )
+    fitting.check_sparsity(method, config.sparsity)
     if config.weights and (config.ticket or method.from_ticket):
         raise UserError(f"method {method.name!r} from a ticket starts from the ticket's weights: leave --weights out")
     if config.weights and method.narrowed:

@@ -57,8 +57,13 @@ class Priced:
         return self.terms.multiplier * self.account.training / self.dense.training
 
 
-def price(layers: Sequence[Layer], sparsities: Mapping[str, float], terms: Terms) -> Priced:
-    """The account of a network at its plan."""
+def price(
+    layers: Sequence[Layer],
+    sparsities: Mapping[str, float],
+    terms: Terms,
+    first: Mapping[str, float] | None = None,
+) -> Priced:
+    """The account of a network at its plan; `first` is the plan that it starts from (None: dense)."""
     zeros = dict.fromkeys(sparsities, 0.0)
     convention, steps = CONVENTIONS[terms.convention], (*terms.rounds, *FORMULAS[terms.method](terms.timing))
     width = _width(layers, sparsities, terms)
@@ -66,7 +71,7 @@ def price(layers: Sequence[Layer], sparsities: Mapping[str, float], terms: Terms
     network = layers if width == 1 else scaled(layers, width)
     return Priced(
         terms, width,
-        Account(network, plan, steps, convention, terms.input_gradient),
+        Account(network, plan, steps, convention, terms.input_gradient, first),
         Account(layers, zeros, dense(terms.timing), convention, terms.input_gradient),
     )  # fmt: skip
 

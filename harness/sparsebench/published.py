@@ -44,8 +44,8 @@ class Cost:
 class Account:
     """A network's cost under a formula and a convention.
 
-    `sparsities` is the plan of every layer, which training ends at; `input_gradient` says whether the first layer's
-    activation gradient, which nothing needs, is counted.
+    `sparsities` is the plan of every layer, which training ends at, `first` the one that it starts from (None: dense);
+    `input_gradient` says whether the first layer's activation gradient, which nothing needs, is counted.
     """
 
     layers: Sequence[Layer]
@@ -53,13 +53,19 @@ class Account:
     steps: Sequence[Step]
     convention: Convention
     input_gradient: bool = True
+    first: Mapping[str, float] | None = None
 
     def cost(self, layer: Layer, step: Step) -> Cost:
         """One layer in one step of that kind."""
-        planned = self.sparsities if step.plan is None else step.plan
-        forward = self.convention(layer, 1 - step.sparsity * planned[layer.name])
+        forward = self.convention(layer, 1 - self._sparsity(layer, step))
         backward = forward if self.input_gradient or layer != self.layers[0] else 0.0
         return Cost(forward, backward, self.convention(layer, 1.0) if step.dense_gradient else forward)
+
+    def _sparsity(self, layer: Layer, step: Step) -> float:
+        if step.plan is not None:
+            return step.plan[layer.name]
+        first = self.first[layer.name] if self.first else 0.0
+        return (1 - step.sparsity) * first + step.sparsity * self.sparsities[layer.name]
 
     def of_layer(self, layer: Layer) -> Cost:
         """One layer, in the mean over all steps."""

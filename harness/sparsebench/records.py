@@ -7,7 +7,7 @@ all. Nothing in it is ever executed: JSON, JSON lines and safetensors.
     environment.json     hardware, versions, commit, device: recorded, not hashed
     layers.json          the network's input, and every prunable layer: shape, size, active, density, macs
     events.jsonl         one line per training segment, mask update and evaluation, in order
-    result.json          accuracy, FLOPs, bytes, speed
+    result.json          accuracy, FLOPs, bytes, speed, share of connections that were ever active (`explored`, R_s)
     weights.safetensors  final parameters and running statistics, canonical layout
     masks.safetensors    final masks, bit-packed in canonical flat order (uint8), shapes in the metadata
     movement.safetensors how masks moved (sparsebench.movement), where they did; older records have none

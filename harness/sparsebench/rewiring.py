@@ -19,7 +19,7 @@ from sparsebench import noise, places
 from sparsebench.environment import threads
 from sparsebench.errors import NonFiniteScoreError
 from sparsebench.layers import Layer
-from sparsebench.masks import Change, Counts, Mask, allotted, host_noise, to_drop, to_grow
+from sparsebench.masks import Change, Counts, Mask, grow, host_noise, keep, moved, settled, to_drop, to_grow
 from sparsebench.method import Event, Local, Method, Score, Signals, Summary, each_layer
 from sparsebench.places import HIGHEST, REST, Order, Places, flat, memory_order, select, shaped
 from sparsebench.selection import finite, top
@@ -77,19 +77,19 @@ def rewire_layers(
         NonFiniteScoreError: a score is NaN or infinite; names the first such layer.
     """
     parts = list(layers)
-    sizes, kept = [layer.size for layer, _ in parts], _kept(method, parts, budget)
+    sizes, budget = [layer.size for layer, _ in parts], _settled(method, parts, budget)
 
     def drop(part: tuple[tuple[Layer, Signals], Mask]) -> _Thinned:
         (layer, signals), room = part
-        return _drop(method, layer, signals, kept[layer.name], room)
+        return _drop(method, layer, signals, budget[layer.name], room)
 
     begun = list(zip(parts, _rooms(sizes), strict=True))
     if not method.redistribute:
         return side_by_side(lambda part: _grow(method, drop(part), budget), begun, sizes)
     thinned = side_by_side(drop, begun, sizes)
     summaries = {one.layer.name: _summary(method.redistribute, one) for one in thinned}
-    moved = _moved(method, thinned, budget, summaries)
-    return side_by_side(lambda one: _grow(method, one, moved), thinned, sizes)
+    shared = moved(method, [one.layer for one in thinned], budget, summaries)
+    return side_by_side(lambda one: _grow(method, one, shared), thinned, sizes)
 
 
 def _rooms(sizes: Sequence[int]) -> list[Mask]:
@@ -97,26 +97,22 @@ def _rooms(sizes: Sequence[int]) -> list[Mask]:
     return np.split(np.empty(sum(sizes), np.bool_), np.cumsum(sizes[:-1])) if sizes else []
 
 
-def _kept(method: Method, parts: Sequence[tuple[Layer, Signals]], budget: Mapping[str, Counts]) -> dict[str, int]:
-    """How many each layer keeps."""
-    counts = [budget[layer.name].kept for layer, _ in parts]
-    if method.rank is not each_layer:
-        scores = side_by_side(lambda part: _drop_scores(method, *part), parts, [layer.size for layer, _ in parts])
-        counts = method.rank(np, scores, [signals.mask for _, signals in parts], counts)
-    return {layer.name: int(count) for (layer, _), count in zip(parts, counts, strict=True)}
+def _settled(
+    method: Method, parts: Sequence[tuple[Layer, Signals]], budget: Mapping[str, Counts]
+) -> Mapping[str, Counts]:
+    """The budget, with what each layer keeps where layers are ranked together."""
+    if method.rank is each_layer:
+        return budget
+    scores = side_by_side(lambda part: _drop_scores(method, *part), parts, [layer.size for layer, _ in parts])
+    held = method.rank(
+        np, scores, [signals.mask for _, signals in parts], [budget[layer.name].kept for layer, _ in parts]
+    )
+    return settled(budget, {layer.name: int(count) for (layer, _), count in zip(parts, held, strict=True)})
 
 
 def _drop_scores(method: Method, layer: Layer, signals: Signals) -> NDArray[np.float32]:
     with _naming(layer, "drop"):
         return _finite(method.drop(np, layer, to_drop(np, method, signals)))
-
-
-def _moved(
-    method: Method, thinned: Sequence[_Thinned], budget: Mapping[str, Counts], summaries: Mapping[str, float]
-) -> dict[str, Counts]:
-    """The budget with growth shared out over layers."""
-    grown = allotted(method, [one.layer for one in thinned], budget, summaries)
-    return {name: Counts(budget[name].kept, count) for name, count in grown.items()}
 
 
 def _summary(summary: Summary, thinned: _Thinned) -> float:
@@ -143,7 +139,7 @@ def rewire_on_host(method: Method, layer: Layer, signals: Signals, counts: Count
         NonFiniteScoreError: a score that decides something has a NaN or infinite entry.
     """
     room = np.empty(layer.size, np.bool_)
-    return _grow(method, _drop(method, layer, signals, counts.kept, room), {layer.name: counts})
+    return _grow(method, _drop(method, layer, signals, counts, room), {layer.name: counts})
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,22 +154,22 @@ class _Thinned:
     dropped: Places
 
 
-def _drop(method: Method, layer: Layer, signals: Signals, kept: int, stays: Mask) -> _Thinned:
+def _drop(method: Method, layer: Layer, signals: Signals, counts: Counts, stays: Mask) -> _Thinned:
     order = memory_order(signals.mask)
     old = flat(signals.mask, order)
     stays[:] = old
     with _naming(layer, "drop"):
-        dropped = _dropped(method, layer, to_drop(np, method, signals), kept, old, order)
+        dropped = _dropped(method, layer, to_drop(np, method, signals), counts, old, order)
     stays[dropped] = False
     return _Thinned(layer, signals, order, old, stays, dropped)
 
 
 def _grow(method: Method, thinned: _Thinned, budget: Mapping[str, Counts]) -> Rewired:
-    layer, order, count = thinned.layer, thinned.order, budget[thinned.layer.name].grown
+    layer, order, counts = thinned.layer, thinned.order, budget[thinned.layer.name]
     signals = to_grow(method, thinned.signals)
     new = thinned.stays  # whoever wanted to see what stays has seen it
     with _naming(layer, "grow"):
-        grown = _grown(method, layer, signals, count, new, order)
+        grown = _grown(method, layer, signals, counts, new, order)
     new[grown] = True
     dropped, grown = thinned.dropped[~new[thinned.dropped]], grown[~thinned.old[grown]]
     values = None if method.value is None else flat(method.value(np, layer, signals), order)[grown]
@@ -188,27 +184,40 @@ def _naming(layer: Layer, role: str) -> Generator[None, None, None]:
         raise NonFiniteScoreError(layer.name, role) from error
 
 
-def _dropped(method: Method, layer: Layer, signals: Signals, kept: int, old: Mask, order: Order) -> Places:
+def _dropped(method: Method, layer: Layer, signals: Signals, counts: Counts, old: Mask, order: Order) -> Places:
     """Active places that are not among the `kept` best."""
     total = int(np.count_nonzero(old))
+    if method.pattern:
+        return np.flatnonzero(old & ~flat(_sound(keep(np, method, layer, signals, counts)), order))
     if method.select is top:
         scores = _scores(method.drop, layer, signals, order)
-        return select(REST, scores, total - kept, old.__getitem__, total, layer.shape, order)
-    if total == kept:
+        return select(REST, scores, total - counts.kept, old.__getitem__, total, layer.shape, order)
+    if total == counts.kept:
         return np.empty(0, np.intp)
-    keep = method.select(np, _finite(method.drop(np, layer, signals)), kept, signals.mask)
-    return np.flatnonzero(old & ~flat(keep, order))
+    stays = method.select(np, _finite(method.drop(np, layer, signals)), counts.kept, signals.mask)
+    return np.flatnonzero(old & ~flat(stays, order))
 
 
-def _grown(method: Method, layer: Layer, signals: Signals, count: int, taken: Mask, order: Order) -> Places:
-    """The `count` best of the places that are not taken."""
+def _grown(method: Method, layer: Layer, signals: Signals, counts: Counts, taken: Mask, order: Order) -> Places:
+    """The `grown` best of the places that are not taken."""
+    if method.pattern:
+        stays = shaped(taken, layer.shape, order)
+        return np.flatnonzero(~taken & flat(_sound(grow(np, method, layer, signals, stays, counts)), order))
     if method.select is top:
         scores, free = _scores(method.grow, layer, signals, order), layer.size - int(np.count_nonzero(taken))
-        return select(HIGHEST, scores, count, lambda part: ~taken[part], free, layer.shape, order)
-    if not count:
+        return select(HIGHEST, scores, counts.grown, lambda part: ~taken[part], free, layer.shape, order)
+    if not counts.grown:
         return np.empty(0, np.intp)
-    chosen = method.select(np, _finite(method.grow(np, layer, signals)), count, shaped(~taken, layer.shape, order))
+    entries = shaped(~taken, layer.shape, order)
+    chosen = method.select(np, _finite(method.grow(np, layer, signals)), counts.grown, entries)
     return np.flatnonzero(flat(chosen, order))
+
+
+def _sound(done: tuple[Mask, bool]) -> Mask:
+    mask, finite = done
+    if not finite:
+        raise FloatingPointError("a score is not finite")
+    return mask
 
 
 def _scores(score: Score, layer: Layer, signals: Signals, order: Order) -> places.Score:

@@ -14,6 +14,7 @@ from sparsebench import checkpoints, environment, records, tickets
 from sparsebench.checkpoints import Checkpoint
 from sparsebench.data.feed import Feed
 from sparsebench.errors import UserError
+from sparsebench.explored import Explored
 from sparsebench.journal import Journal
 from sparsebench.ledger import Ledger
 from sparsebench.masks import Weights, budget
@@ -46,6 +47,7 @@ class Run:
     rewind: Weights | None = None
     notes: Notes | None = None
     resumed: tuple[int, ...] = ()
+    explored: Explored = field(default_factory=Explored)
 
     def train(self, start: int, stop: int) -> None:
         """Optimizer steps start … stop − 1."""
@@ -60,7 +62,8 @@ class Run:
         """One mask update."""
         began = time.perf_counter()
         prepared = self.prepared
-        counts = budget(prepared.method, prepared.task.prunable, self.sparsities, self.active, event)
+        layers, first = prepared.task.prunable, prepared.first
+        counts = budget(prepared.method, layers, self.sparsities, self.active, event, first)
         self.state, report = self.trainer.update(self.state, prepared.method, event, counts, self.feed)
         self.ledger.update(prepared.method, self.active)
         self.active = {name: change.active for name, change in report.layers.items()}
@@ -69,6 +72,7 @@ class Run:
             drop_fraction=event.drop_fraction, loss=report.loss,
             layers={name: asdict(change) for name, change in report.layers.items()},
         )  # fmt: skip
+        self.explored.see(self.trainer.masks(self.state))
 
     def note(self, done: int) -> None:
         """How the masks stand after `done` iterations, where the run takes notes of that; in nobody's time."""
@@ -131,7 +135,10 @@ def _run(prepared: Prepared, root: Path, device: str, progress: Progress, keep: 
         "environment": surroundings,
         "layers": {"input": asdict(prepared.task.input), "layers": layer_table(prepared.task.prunable, current.active)},
         "result": result(prepared, metrics, current.ledger, current.active, current.journal, began, ticket)
-        | {"framework_count": counted(trainer.count(prepared.task), prepared.task)},
+        | {
+            "explored": current.explored.rate(),
+            "framework_count": counted(trainer.count(prepared.task), prepared.task),
+        },
     }
     weights, masks = trainer.weights(current.state), trainer.masks(current.state)
     movement = current.notes.movement() if current.notes else None
@@ -209,6 +216,7 @@ def start(prepared: Prepared, trainer: SparseTrainer[Any], ticket: Beginning | N
     active |= {name: int(mask.sum()) for name, mask in masks.items()}
     state, account = trainer.init(task, weights, masks), Ledger(task.layers, task.recipe.batch_size)
     current = Run(prepared, trainer, state, task.feed(seed), account, active, first.sparsities, first.start)
+    current.explored.see(masks)
     if method.updates:
         current.notes = Notes(task.prunable, masks, due(prepared, first.start))
         current.notes.take(first.start, masks)

@@ -39,15 +39,19 @@ def _top_host(score: NDArray[np.float32], count: int, among: Mask) -> Mask:
 
 
 def _top_device(xp: Any, score: Any, count: Any, among: Any) -> Any:
-    flat = xp.reshape(score, (-1,))
-    bits = xp.where(xp.abs(flat) < TINY, xp.zeros_like(flat), flat).view(xp.int32)
-    keys = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # signed integers in the order of the floats
-    keys = xp.where(xp.reshape(among, (-1,)), keys, xp.full_like(keys, LOWEST))
-    threshold = _bisect(xp, keys, count)
-    above, equal = keys > threshold, keys == threshold
+    ranked = keys(xp, xp.reshape(score, (-1,)), xp.reshape(among, (-1,)))
+    threshold = _bisect(xp, ranked, count)
+    above, equal = ranked > threshold, ranked == threshold
     room = count - xp.sum(above, dtype=xp.int32)
     mask = above | (equal & (xp.cumulative_sum(equal, axis=0, dtype=xp.int32) <= room))
     return xp.reshape(mask, score.shape)
+
+
+def keys(xp: Any, score: Any, among: Any) -> Any:
+    """Signed integers in the order of the scores, all |x| < 2⁻¹²⁶ equal; `LOWEST` for what is no candidate."""
+    bits = xp.where(xp.abs(score) < TINY, xp.zeros_like(score), score).view(xp.int32)
+    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
+    return xp.where(among, ordered, xp.full_like(ordered, LOWEST))
 
 
 def _bisect(xp: Any, keys: Any, count: Any) -> Any:

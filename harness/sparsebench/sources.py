@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sparsebench import identity, records
+from sparsebench import identity, masks, records
 from sparsebench.config import RunConfig
-from sparsebench.distributions import active
 from sparsebench.errors import UserError
 from sparsebench.layers import Layer
 from sparsebench.method import Method
@@ -45,7 +44,7 @@ class Source:
         own = {layer.name: layer.shape for layer in layers}
         if own != dict(self.shapes):
             raise UserError(_mismatch(self, config, own))
-        planned = {layer.name: active(layer.size, plan[layer.name]) for layer in layers}
+        planned = {layer.name: masks.planned(method, layer, plan[layer.name]) for layer in layers}
         if sum(self.active.values()) < sum(planned.values()) or self.settled:
             fit(layers, self.active, planned, method, self.id)
 
@@ -53,7 +52,7 @@ class Source:
 def planned(id: str, config: RunConfig, document: Mapping[str, Any], layers: Sequence[Layer], plan: Mapping[str, float],
             method: Method) -> Source:  # fmt: skip
     """A source that may not have run yet."""
-    counts = {layer.name: active(layer.size, plan[layer.name]) for layer in layers}
+    counts = {layer.name: masks.planned(method, layer, plan[layer.name]) for layer in layers}
     shapes = {layer.name: layer.shape for layer in layers}
     return Source(id, config, document, shapes, counts, settled=not method.moves_counts)
 

@@ -6,7 +6,7 @@ weights its run ended with. A round of a lottery-ticket search is such a run, wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,15 +14,13 @@ import numpy as np
 
 from sparsebench import noise, plugins, records
 from sparsebench.conventions import told
-from sparsebench.distributions import active
 from sparsebench.errors import UserError
 from sparsebench.layers import Layer
-from sparsebench.masks import Masks, Weights, first_masks, host_noise, keep
-from sparsebench.method import Signals, magnitude
+from sparsebench.masks import Counts, Masks, Weights, chosen, first_masks, host_noise, keep, planned, ranked, settled
+from sparsebench.method import Method, Signals, each_layer, magnitude
 from sparsebench.models import Input, initial_weights
 from sparsebench.prepare import Prepared
 from sparsebench.records import Record
-from sparsebench.selection import top
 from sparsebench.sources import fit
 
 REDRAWN = 1
@@ -45,7 +43,7 @@ def fresh(prepared: Prepared) -> Beginning:
     """The weights that the run is given, or initial ones of its own, and its first masks."""
     task, seed = prepared.task, prepared.config.seed
     weights = prepared.start.arrays if prepared.start else initial_weights(task.model, task.input, seed)
-    masks = first_masks(prepared.method, task.prunable, prepared.sparsities, weights, seed)
+    masks = first_masks(prepared.method, task.prunable, prepared.first, weights, seed)
     return Beginning(weights, masks, prepared.sparsities)
 
 
@@ -64,8 +62,9 @@ def read(prepared: Prepared, root: Path) -> Beginning | None:
     redrawn = ticket.weights == "redrawn"
     weights = initial_weights(task.model, task.input, seed, REDRAWN) if redrawn else _rewound(origin, prepared)
     masks = _pruned(prepared, source)
+    _check_pattern(prepared.method, task.prunable, masks, source.id)
     if ticket.mask == "shuffled":
-        masks = {layer.name: _shuffled(layer, masks[layer.name], seed) for layer in task.prunable}
+        masks = {layer.name: _shuffled(prepared.method, layer, masks[layer.name], seed) for layer in task.prunable}
     sparsities = {layer.name: holding(layer.size, int(masks[layer.name].sum())) for layer in task.prunable}
     return Beginning(weights, masks, sparsities, start, told(source.result["training_flops"]))
 
@@ -96,23 +95,38 @@ def _pruned(prepared: Prepared, source: Record) -> Masks:
     found, weights = source.masks(), source.weights()
     masks = {layer.name: found.get(layer.name, np.ones(layer.shape, np.bool_)) for layer in layers}
     now = {name: int(mask.sum()) for name, mask in masks.items()}
-    planned = {layer.name: active(layer.size, prepared.sparsities[layer.name]) for layer in layers}
-    if sum(now.values()) == sum(planned.values()):
+    wanted = {layer.name: planned(method, layer, prepared.sparsities[layer.name]) for layer in layers}
+    if sum(now.values()) == sum(wanted.values()):
         return masks
-    fit(layers, now, planned, method, source.id)
+    fit(layers, now, wanted, method, source.id)
     signals = [Signals(weights[f"{layer.name}.weight"], None, masks[layer.name], _silent) for layer in layers]
-    kept, _ = keep(np, replace(method, drop=magnitude), layers, signals, [planned[layer.name] for layer in layers])
-    return {layer.name: mask for layer, mask in zip(layers, kept, strict=True)}
+    by_magnitude = replace(method, drop=magnitude, grow=magnitude)
+    budget = {name: Counts(count, 0) for name, count in wanted.items()}
+    if method.rank is not each_layer:
+        held, _ = ranked(np, by_magnitude, layers, signals, [budget[layer.name] for layer in layers])
+        budget = settled(budget, {layer.name: int(count) for layer, count in zip(layers, held, strict=True)})
+    return {
+        layer.name: keep(np, by_magnitude, layer, own, budget[layer.name])[0]
+        for layer, own in zip(layers, signals, strict=True)
+    }
+
+
+def _check_pattern(method: Method, layers: Sequence[Layer], masks: Masks, id: str) -> None:
+    for layer in layers:
+        if method.pattern and not method.pattern.holds(layer, masks[layer.name]):
+            raise UserError(
+                f"ticket {id} does not follow the pattern of method {method.name!r} in layer {layer.name!r}: take one "
+                "found with that pattern, or a denser one"
+            )
 
 
 def _silent(purpose: str) -> object:
     raise AssertionError(f"magnitude draws no noise, asked for {purpose!r}")
 
 
-def _shuffled(layer: Layer, mask: np.ndarray, seed: int) -> np.ndarray:
-    """As many entries, anywhere in the layer."""
-    drawn = host_noise(layer, noise.key(seed, 0, layer.name))("shuffle")
-    return top(np, drawn, int(mask.sum()), np.ones(layer.shape, np.bool_))
+def _shuffled(method: Method, layer: Layer, mask: np.ndarray, seed: int) -> np.ndarray:
+    """As many entries, anywhere that the method's pattern allows."""
+    return chosen(method, layer, host_noise(layer, noise.key(seed, 0, layer.name))("shuffle"), int(mask.sum()))
 
 
 def holding(size: int, count: int) -> float:

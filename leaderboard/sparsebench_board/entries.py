@@ -25,9 +25,9 @@ CELL, KIND, LABEL = "sparsebench.cell", "sparsebench.kind", "cell"
 PARENT = "mlflow.parentRunId"
 FINAL = {
     "test_loss": 4, "training_flops": 0, "training_ratio": 4, "inference_flops": 0, "inference_ratio": 4,
-    "bytes": 0, "active_parameters": 0, "steps_per_second": 1, "seconds": 1,
+    "bytes": 0, "active_parameters": 0, "explored": 4, "steps_per_second": 1, "seconds": 1,
 }  # fmt: skip
-"""Numbers of a finished run besides its accuracy -> decimals."""
+"""Numbers of a finished run besides its accuracy -> decimals; records made before `explored` was told lack it."""
 
 Series = dict[tuple[str, int], float]
 """(metric, step) -> value."""
@@ -122,7 +122,8 @@ def _points(event: Mapping[str, Any], parameters: int) -> Series:
 def final(result: Mapping[str, Any]) -> dict[str, float]:
     """A result's numbers under MLflow's names, rounded; those that are unknown are left out."""
     named = dict(result) | {"test_loss": result["loss"], "seconds": result["seconds"]["total"]}
-    rounded = {name: round(float(named[name]), digits) for name, digits in FINAL.items() if named[name] is not None}
+    told = {name: named.get(name) if name == "explored" else named[name] for name in FINAL}
+    rounded = {name: round(float(value), FINAL[name]) for name, value in told.items() if value is not None}
     accuracy = float(result["accuracy"])
     density = round(result["active_parameters"] / result["parameters"], 4)
     return {"accuracy": accuracy, "accuracy_percent": round(100 * accuracy, 2), "density": density, **rounded}

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-from sparsebench import pricing
+from sparsebench import plugins, pricing
 from sparsebench.asked import levels
 from sparsebench.cli.costs import show
 from sparsebench.cli.network import Format, Name, Network, Sharing, network, table
@@ -17,6 +17,7 @@ from sparsebench.cli.output import say
 from sparsebench.cli.timing import Schedule, timing
 from sparsebench.conventions import known
 from sparsebench.errors import UserError, unknown
+from sparsebench.fitting import check_sparsity
 from sparsebench.formulas import FORMULAS, IN_ROUNDS, Step, rounds
 from sparsebench.pricing import SMALL_DENSE, Priced, Terms, price
 
@@ -59,9 +60,12 @@ def flops(
 ) -> None:
     """Print dense FLOPs, what the method takes of them, and what every layer costs."""
     _check(accounting)
-    found = network(model, _sparsity(accounting.method, sparsity), sharing)
+    method, asked = plugins.load("methods", accounting.method), _sparsity(accounting.method, sparsity)
+    check_sparsity(method, asked)
+    found = network(model, asked, sharing, method.densest)
+    first = network(model, method.first(asked), sharing).sparsities if method.initial_sparsity else None
     terms = replace(_terms(accounting, schedule, found), rounds=_rounds(accounting, found, model, sharing))
-    priced = price(found.layers, found.sparsities, terms)
+    priced = price(found.layers, found.sparsities, terms, first)
     document = {
         **found.described(),
         **pricing.document(priced),

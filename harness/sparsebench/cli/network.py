@@ -53,8 +53,8 @@ class Network:
         }
 
 
-def network(name: str, sparsity: float, sharing: Sharing) -> Network:
-    """The model of that name with its plan.
+def network(name: str, sparsity: float, sharing: Sharing, densest: float = 1.0) -> Network:
+    """The model of that name with its plan, in which no layer that is not dense by policy is denser than `densest`.
 
     Raises:
         UserError: there is no such model or layer, it is not counted at a known input, or the sparsity is impossible.
@@ -62,7 +62,7 @@ def network(name: str, sparsity: float, sharing: Sharing) -> Network:
     _check_sparsity(sparsity)
     layers, model = table(name)
     chosen = replace(model.policy_under(sharing.distribution), **_overrides(name, layers, sharing))
-    apart = policy.apart(layers, chosen, _own_sparsities(sharing.own))
+    apart = policy.apart(layers, chosen, _own_sparsities(sharing.own), densest)
     plan = DISTRIBUTIONS[sharing.distribution](layers, sparsity, apart)
     return Network(model, layers, sparsity, sharing.distribution, chosen, apart, plan)
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from sparsebench.errors import UserError
-from sparsebench.formulas import Timing
+from sparsebench.formulas import TIMINGS, Timing
 
-USED = {"rigl": ("delta_t",), "pruning": ("begin", "end", "every")}
+PRUNES, TURNS = ("begin", "end", "every"), ("begin", "end", "delta_t")
+USED = {
+    **dict.fromkeys(("rigl", "rigl-2-4", "srigl", "srigl-unablated", "rigl-itop"), ("delta_t",)),
+    **dict.fromkeys(("pruning", "pruning-global"), PRUNES),
+    **dict.fromkeys(("granet", "granet-global", "acdc", "acdc-global"), TURNS),
+}
 """What a method's formula depends on, beside the number of steps."""
 
 PAPER = Timing()
@@ -22,9 +27,9 @@ class Schedule:
 
     batch: Annotated[int | None, Parameter(help="samples a step; with --steps, totals are printed too")] = None
     steps: Annotated[int | None, Parameter(help=f"length at 1x (pruning: {PAPER.steps:,})")] = None
-    delta_t: Annotated[int | None, Parameter(help=f"rigl: steps between mask updates ({PAPER.delta_t})")] = None
-    begin: Annotated[int | None, Parameter(help=f"pruning: first step ({PAPER.begin:,})")] = None
-    end: Annotated[int | None, Parameter(help=f"pruning: last step ({PAPER.end:,})")] = None
+    delta_t: Annotated[int | None, Parameter(help=f"steps between mask updates (rigl: {PAPER.delta_t})")] = None
+    begin: Annotated[int | None, Parameter(help=f"first step of pruning ({PAPER.begin:,})")] = None
+    end: Annotated[int | None, Parameter(help=f"last step of pruning ({PAPER.end:,})")] = None
     every: Annotated[int | None, Parameter(help=f"pruning: steps from one to the next ({PAPER.every:,})")] = None
 
     def samples(self) -> int | None:
@@ -41,11 +46,13 @@ def timing(schedule: Schedule, method: str) -> Timing:
     given = {name: value for name, value in vars(schedule).items() if value is not None}
     for name, value in given.items():
         _check(name, value, method)
-    if ("batch" in given) != ("steps" in given) and not (method == "pruning" and "steps" in given):
+    scheduled = "begin" in USED.get(method, ())
+    if ("batch" in given) != ("steps" in given) and not (scheduled and "steps" in given):
         raise UserError("--batch and --steps go together: totals need both")
-    found = Timing(**{name: value for name, value in given.items() if name != "batch"})
-    if method == "pruning":
-        _check_pruning(found)
+    own = {name: value for name, value in given.items() if name != "batch"}
+    found = replace(TIMINGS.get(method, PAPER), **own)
+    if scheduled:
+        _check_pruning(method, found)
     return found
 
 
@@ -58,12 +65,14 @@ def _check(name: str, value: int, method: str) -> None:
         raise UserError(f"{option} {value}: should be at least {0 if name == 'begin' else 1}")
 
 
-def _check_pruning(found: Timing) -> None:
+def _check_pruning(method: str, found: Timing) -> None:
     if found.begin >= found.end:
-        raise UserError(f"pruning from --begin {found.begin} to --end {found.end}: begin must be below end")
+        raise UserError(f"{method} from --begin {found.begin} to --end {found.end}: begin must be below end")
     if found.end > found.steps:
         raise UserError(
-            f"pruning ends at --end {found.end}, after training (--steps {found.steps}): lower end or train longer"
+            f"{method} ends at --end {found.end}, after training (--steps {found.steps}): lower end or train longer"
         )
-    if found.every > found.steps:
-        raise UserError(f"--every {found.every} is longer than training (--steps {found.steps}): lower it")
+    name = "every" if "every" in USED[method] else "delta_t"
+    if getattr(found, name) > found.steps:
+        option = "--" + name.replace("_", "-")
+        raise UserError(f"{option} {getattr(found, name)} is longer than training (--steps {found.steps}): lower it")

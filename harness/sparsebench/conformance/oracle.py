@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -18,6 +18,10 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 Shape = tuple[int, ...]
+Group = tuple[int, ...]
+"""A group of entries that a pattern gives room: an output, or a place on the axes of one."""
+Pattern = tuple[int, int] | str
+"""(n, m) for N:M along the inputs; "rows": a group for every output."""
 
 SMALLEST_NORMAL = 2.0**-126
 
@@ -52,10 +56,65 @@ def active(size: int, sparsity: float) -> int:
 
 
 def counts(size: int, sparsity: float, now: int, drop_fraction: float) -> tuple[int, int]:
-    """(kept, grown): n = trunc(f · active) go, or as many as there is no room for; then up to N − ⌊s·N⌋."""
+    """(kept, grown): what is above N − ⌊s·N⌋ goes, then trunc(f · what is left); then up to N − ⌊s·N⌋."""
     after = active(size, sparsity)
-    kept = min(now - math.trunc(drop_fraction * now), after)
+    left = min(now, after)
+    kept = left - math.trunc(drop_fraction * left)
     return kept, after - kept
+
+
+# ---- patterns -------------------------------------------------------------------------------------------------
+
+
+def group_of(pattern: Pattern, index: Sequence[int]) -> Group:
+    """Which group an entry belongs to: (n, m) for N:M along the inputs, else a whole output."""
+    output, channel, *place = index
+    return (output, *place, channel // pattern[1]) if isinstance(pattern, tuple) else (output,)
+
+
+def room_in(pattern: Pattern, shape: Shape, total: int) -> dict[Group, int]:
+    """Group -> how many of it may be active, where `total` are; a dense layer is outside of every pattern."""
+    groups = {group_of(pattern, index) for index in np.ndindex(*shape)}
+    if isinstance(pattern, tuple):
+        return dict.fromkeys(groups, max(pattern) if total == math.prod(shape) else pattern[0])
+    return dict.fromkeys(groups, total // max(1, shape[0]))
+
+
+def greedy(score: Array, among: Mask, taken: Mask, room: Mapping[Group, int], count: int, pattern: Pattern) -> Mask:
+    """The best candidates one by one, unless their group is full, until there are `count`."""
+    left, mask = dict(room), np.zeros(np.shape(score), np.bool_)
+    for index in np.argwhere(taken).tolist():
+        left[group_of(pattern, index)] -= 1
+    for flat in ranked(score, among):
+        index = tuple(int(place) for place in np.unravel_index(flat, mask.shape))
+        if mask.sum() < count and left[group_of(pattern, index)] > 0:
+            mask[index] = True
+            left[group_of(pattern, index)] -= 1
+    return mask
+
+
+def patterned_update(
+    drop: Array, grow: Array, mask: Mask, kept: int, total: int, pattern: Pattern, room: Mapping[Group, int]
+) -> Mask:
+    """The mask after an update within the rooms of a pattern, filled up to `total` or to what there is room for."""
+    keep = greedy(drop, mask, mask & False, room, kept, pattern)
+    return keep | greedy(grow, ~keep, keep, room, total - int(keep.sum()), pattern)
+
+
+def ablated_room(drop: Array, grow: Array, mask: Mask, kept: int, grown: int, gamma: Fraction) -> dict[Group, int]:
+    """SRigL's: outputs with fewer than max(1, ⌊γ·k⌋) salient connections get none, the others what there is.
+
+    `gamma` is a Fraction. Outputs are never so few that they cannot hold all connections.
+    """
+    outputs, inputs, total = mask.shape[0], mask[0].size, kept + grown
+    salient = top(drop, kept, mask) | top(grow, grown, np.ones(mask.shape, np.bool_))
+    counts = [int(row.sum()) for row in salient]
+    needed = math.ceil(Fraction(total, inputs))
+    enough = sorted(counts, reverse=True)[needed - 1]
+    wanted = min(max(1, math.floor(gamma * (total // outputs))), enough)
+    alive = [count >= wanted for count in counts]
+    share = min(total // sum(alive), inputs)
+    return {(output,): share if lives else 0 for output, lives in enumerate(alive)}
 
 
 # ---- distributions --------------------------------------------------------------------------------------------
@@ -75,20 +134,23 @@ def erk_ratio(shape: Shape) -> Fraction:
     return Fraction(n_in + n_out + width + height, n_in * n_out * width * height)
 
 
-def densities(shapes: Sequence[Shape], sparsity: float, ratio_of: Callable[[Shape], Fraction]) -> list[Fraction]:
-    """Exact densities min(1, ε·r): the fewest of the largest r are dense such that no ε·r of the others exceeds 1.
+def densities(
+    shapes: Sequence[Shape], sparsity: float, ratio_of: Callable[[Shape], Fraction], densest: Fraction = Fraction(1)
+) -> list[Fraction]:
+    """Exact densities min(densest, ε·r): the fewest of the largest r have the densest such that no other exceeds it.
 
-    What is dense takes its whole size out of the budget Σ (N − ⌊S·N⌋), and ε shares out what is left.
+    They take their connections out of the budget Σ (N − ⌊S·N⌋), and ε shares out what is left.
     """
     ratios = [ratio_of(shape) for shape in shapes]
     sizes = [math.prod(shape) for shape in shapes]
     budget = sum(active(size, sparsity) for size in sizes)
     for limit in sorted(set(ratios), reverse=True):
-        left = budget - sum(size for size, r in zip(sizes, ratios, strict=True) if r > limit)
-        epsilon = left / sum((r * size for size, r in zip(sizes, ratios, strict=True) if r <= limit), Fraction())
-        if epsilon * limit <= 1:
-            return [epsilon * r if r <= limit else Fraction(1) for r in ratios]
-    raise AssertionError("the smallest r alone is within its budget whenever S >= 0")
+        most = [active(size, float(1 - densest)) for size, r in zip(sizes, ratios, strict=True) if r > limit]
+        free = sum((r * size for size, r in zip(sizes, ratios, strict=True) if r <= limit), Fraction())
+        epsilon = (budget - sum(most)) / free
+        if epsilon * limit <= densest:
+            return [epsilon * r if r <= limit else densest for r in ratios]
+    return [densest for _ in ratios]
 
 
 # ---- noise ----------------------------------------------------------------------------------------------------

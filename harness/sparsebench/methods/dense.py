@@ -4,4 +4,4 @@ from dataclasses import replace
 
 from sparsebench.methods.static import static
 
-dense = replace(static, name="dense", summary="all connections active; the reference", source="", initial_share=0.0)
+dense = replace(static, name="dense", summary="all connections active; the reference", source="", initial_sparsity=0.0)

@@ -21,7 +21,7 @@ pruning = replace(
     summary="starts dense, prunes the smallest |w| along a cubic schedule",
     source="Zhu and Gupta, To prune, or not to prune, 2017, arXiv:1710.01878, equation 1; begin and end as in "
     "Gale et al., The State of Sparsity, 2019 (10k and 25k of 32k steps)",
-    initial_share=0.0,
+    initial_sparsity=0.0,
     when=when,
     begin=0.3125,
     end=0.78125,

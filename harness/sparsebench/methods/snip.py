@@ -11,7 +11,7 @@ snip = replace(
     summary="keeps the largest |w · gradient| of the first batch, layer by layer, then never changes",
     source="Lee et al., SNIP: Single-shot Network Pruning, ICLR 2019, arXiv:1810.02340, equation 5; layer by layer as "
     "in Evci et al., Rigging the Lottery, ICML 2020, section 4",
-    initial_share=0.0,
+    initial_sparsity=0.0,
     when=at_start,
     drop=saliency,
     needs_gradient=True,
