@@ -5,12 +5,12 @@ from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
-import oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
+from sparsebench.conformance import oracle
 from sparsebench.masks import Counts, chosen, first_masks, planned, rewire
 from sparsebench.method import Method, Signals, all_layers, gradient_magnitude, magnitude
 from sparsebench.methods.rigl import rigl

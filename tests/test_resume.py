@@ -21,9 +21,7 @@ from sparsebench.prepare import prepare
 from sparsebench_board.comparing import compared
 
 STEPS = 60
-METHODS = {
-    "dense": {}, "rigl": {}, "set": {}, "snfs": {}, "snfs-redistributed": {}, "pruning": {}, "snip": {},
-}  # fmt: skip
+METHODS = ("dense", "rigl", "set", "snfs", "snfs-redistributed", "pruning", "snip", "srigl", "granet", "acdc")
 
 
 class Cut(BaseException):
@@ -177,13 +175,14 @@ def test_what_a_killed_writer_left_is_swept_away(tmp_path):
 def test_a_checkpoint_tells_all_it_was_given(tmp_path):
     made = checkpoints.Checkpoint(
         {"id": "run", "config": {"seed": 0}}, 12, {"fc": 3}, {"fc": {"forward": 7}}, [{"kind": "train", "loss": 0.1}],
-        1.5, (4, 8), {"weight": np.arange(3, dtype=np.float32)}, {"weight": np.ones(2, np.float32)},
+        1.5, (4, 8), {"weight": np.arange(3, dtype=np.float32)}, {"bits": np.arange(4, dtype=np.uint8)},
+        {"weight": np.ones(2, np.float32)},
     )  # fmt: skip
     found = checkpoints.read(checkpoints.write(tmp_path, made))
     for name in ("identity", "done", "active", "executed", "events", "seconds", "resumed"):
         assert getattr(found, name) == getattr(made, name)
-    for name in ("state", "rewind"):
-        np.testing.assert_array_equal(getattr(found, name)["weight"], getattr(made, name)["weight"])
+    for name, key in (("state", "weight"), ("notes", "bits"), ("rewind", "weight")):
+        np.testing.assert_array_equal(getattr(found, name)[key], getattr(made, name)[key])
     assert checkpoints.read(checkpoints.write(tmp_path, replace(made, done=13, rewind=None))).rewind is None
 
 

@@ -3,7 +3,7 @@
     progress.json       iterations done, active counts, FLOPs so far, events so far; digests of the others and itself
     state.safetensors   the backend's snapshot
     rewind.safetensors  the weights that tickets rewind to, once they have been passed
-    notes.safetensors   how the masks have moved, where the run takes notes of that
+    notes.safetensors   how the masks have moved, and which connections were ever active
 
 Written aside, flushed and renamed, so one is there whole or not at all, and the last two are kept: if the newest is
 damaged all the same, the one before serves. Nothing in them is ever executed.
@@ -30,7 +30,7 @@ SCHEMA = 1
 FOLDER = ".checkpoints"
 KEPT = 2
 PROGRESS = "progress.json"
-PARTS = ("state", "rewind", "notes")
+PARTS = ("state", "notes", "rewind")
 DAMAGED = (OSError, ValueError, KeyError, TypeError)
 """What reading a damaged checkpoint raises."""
 
@@ -54,8 +54,8 @@ class Checkpoint:
     seconds: float
     resumed: tuple[int, ...]
     state: Arrays
+    notes: Arrays
     rewind: Arrays | None = None
-    notes: Arrays | None = None
 
 
 def folder(root: Path, id: str) -> Path:
@@ -102,7 +102,7 @@ def write(root: Path, checkpoint: Checkpoint) -> Path:
 
 
 def _fill(new: Path, checkpoint: Checkpoint) -> None:
-    for name, arrays in zip(PARTS, (checkpoint.state, checkpoint.rewind, checkpoint.notes), strict=True):
+    for name, arrays in zip(PARTS, (checkpoint.state, checkpoint.notes, checkpoint.rewind), strict=True):
         if arrays is not None:
             tensors.write(new / f"{name}.safetensors", arrays, {})
     facts = {
@@ -148,12 +148,12 @@ def read(path: Path) -> Checkpoint:
         if _digest((path / Path(name).name).read_bytes()) != expected:
             raise ValueError(f"{name} does not match its digest")
     files = [path / f"{name}.safetensors" for name in PARTS]
-    state, rewind, notes = (tensors.read(file)[0] if file.name in facts["files"] else None for file in files)
-    if state is None:
+    state, notes, rewind = (tensors.read(file)[0] if file.name in facts["files"] else None for file in files)
+    if state is None or notes is None:
         raise ValueError("it holds no state")
     return Checkpoint(
         facts["identity"], facts["done"], facts["active"], facts["executed"], facts["events"], facts["seconds"],
-        tuple(facts["resumed"]), state, rewind, notes,
+        tuple(facts["resumed"]), state, notes, rewind,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sparsebench.masks import Mask
 
@@ -28,3 +29,16 @@ class Explored:
         """R_s, the share of all maskable connections that were active at some time; 1 in a run without masks."""
         size = sum(mask.size for mask in self.seen.values())
         return sum(int(np.count_nonzero(mask)) for mask in self.seen.values()) / size if size else 1.0
+
+    def arrays(self) -> dict[str, NDArray[np.uint8]]:
+        """The union as bits, layer by layer, for a checkpoint."""
+        return {name: np.packbits(mask) for name, mask in self.seen.items()}
+
+    def again(self, arrays: Mapping[str, NDArray[np.uint8]]) -> Explored:
+        """The union that `arrays` tells, of the layers that this one has seen."""
+        return Explored(
+            {
+                name: np.unpackbits(arrays[name], count=mask.size).reshape(mask.shape).astype(np.bool_)
+                for name, mask in self.seen.items()
+            }
+        )

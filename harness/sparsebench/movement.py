@@ -153,9 +153,10 @@ class Notes:
 
     def movement(self) -> Movement:
         """All of them."""
-        counts = (np.array(self.counts[name], np.int64) for name in COUNTS)
-        names, sizes = tuple(layer.name for layer in self.layers), self._sizes
-        return Movement(names, sizes, np.array(self.iterations, np.int64), *counts, np.stack(self.bits))
+        counts = {name: np.array(self.counts[name], np.int64) for name in COUNTS}
+        iterations, bits = np.array(self.iterations, np.int64), np.stack(self.bits)
+        names = tuple(layer.name for layer in self.layers)
+        return Movement(names, self._sizes, iterations, bits=bits, **counts)
 
     @property
     def _sizes(self) -> tuple[int, ...]:

@@ -27,6 +27,8 @@ from sparsebench.tickets import Beginning, fresh
 from sparsebench.timeline import Leg, timeline
 from sparsebench.trainer import Backend, Metrics, SparseTrainer
 
+EXPLORED = "explored/"
+"""Prefix of the arrays in a checkpoint that tell which connections were ever active."""
 Progress = Callable[[int, int], None]
 """(steps done, steps in all)."""
 
@@ -157,7 +159,10 @@ def _continued(current: Run, found: Checkpoint) -> Run:
         start=found.done,
         journal=Journal(found.events),
         rewind=None if found.rewind is None else dict(found.rewind),
-        notes=current.notes.again(found.notes) if current.notes and found.notes else None,
+        notes=current.notes and current.notes.again(found.notes),
+        explored=current.explored.again(
+            {name.removeprefix(EXPLORED): bits for name, bits in found.notes.items() if name.startswith(EXPLORED)}
+        ),
         resumed=(*found.resumed, found.done),
     )
 
@@ -187,11 +192,12 @@ class _Keeper:
             raise Stopped
 
     def _checkpoint(self, current: Run, done: int) -> Checkpoint:
-        notes = current.notes.movement().arrays() if current.notes else None
+        notes = current.notes.movement().arrays() if current.notes else {}
+        notes |= {f"{EXPLORED}{name}": bits for name, bits in current.explored.arrays().items()}
         return Checkpoint(
             current.prepared.identity, done, current.active, current.ledger.executed, current.journal.events,
             time.perf_counter() - self.began, current.resumed,
-            current.trainer.snapshot(current.state), current.rewind, notes,
+            current.trainer.snapshot(current.state), notes, current.rewind,
         )  # fmt: skip
 
 

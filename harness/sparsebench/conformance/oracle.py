@@ -83,12 +83,13 @@ def room_in(pattern: Pattern, shape: Shape, total: int) -> dict[Group, int]:
 def greedy(score: Array, among: Mask, taken: Mask, room: Mapping[Group, int], count: int, pattern: Pattern) -> Mask:
     """The best candidates one by one, unless their group is full, until there are `count`."""
     left, mask = dict(room), np.zeros(np.shape(score), np.bool_)
-    for index in np.argwhere(taken).tolist():
+    indices: list[list[int]] = np.argwhere(np.ones(np.shape(taken), np.bool_)).tolist()
+    for index in (indices[flat] for flat in np.flatnonzero(taken)):
         left[group_of(pattern, index)] -= 1
     for flat in ranked(score, among):
-        index = tuple(int(place) for place in np.unravel_index(flat, mask.shape))
+        index = indices[flat]
         if mask.sum() < count and left[group_of(pattern, index)] > 0:
-            mask[index] = True
+            mask[tuple(index)] = True
             left[group_of(pattern, index)] -= 1
     return mask
 
