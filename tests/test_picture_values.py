@@ -16,7 +16,7 @@ from sparsebench_board.pictures import (
     matrix,
     sparsity,
     style,
-)  # fmt: skip
+)
 from sparsebench_board.pictures.sheet import free
 from sparsebench_board.rows import rows
 
