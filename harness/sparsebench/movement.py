@@ -152,9 +152,9 @@ class Notes:
 
     def movement(self) -> Movement:
         """All of them."""
-        counts = (np.array(self.counts[name], np.int64) for name in COUNTS)
-        names, sizes = tuple(layer.name for layer in self.layers), self._sizes
-        return Movement(names, sizes, np.array(self.iterations, np.int64), *counts, np.stack(self.bits))
+        counts = {name: np.array(self.counts[name], np.int64) for name in COUNTS}
+        names, iterations = tuple(layer.name for layer in self.layers), np.array(self.iterations, np.int64)
+        return Movement(names, self._sizes, iterations, **counts, bits=np.stack(self.bits))
 
     @property
     def _sizes(self) -> tuple[int, ...]:

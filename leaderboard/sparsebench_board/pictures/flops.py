@@ -114,7 +114,7 @@ def _panel(axes: Axes, found: Sequence[Point], looks: Mapping[str, Look], sizes:
     marks = [accuracy.Mark(point.x, point.row, looks[point.row.method], sizes[point.row.sparsity]) for point in found]
     accuracy.draw(axes, accuracy.side_by_side(marks))
     names = _names(on)
-    rooms = free([axes.transData.transform(at) for at in names.values()], [len(name) for name in names])
+    rooms = free([tuple(axes.transData.transform(at).tolist()) for at in names.values()], list(map(len, names)))
     for (name, at), has_room in zip(names.items(), rooms, strict=True):
         if has_room:
             axes.annotate(name, at, (-7, 5), textcoords="offset points", ha="right", fontsize=style.LABEL)

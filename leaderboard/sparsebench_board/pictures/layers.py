@@ -13,7 +13,7 @@ import numpy as np
 from sparsebench import plugins, policy
 from sparsebench.config import digits
 from sparsebench.errors import UserError
-from sparsebench.layers import Layer
+from sparsebench.layers import Layer, Role
 from sparsebench.models import Model
 from sparsebench.records import Record
 from sparsebench_board.labels import plain
@@ -147,11 +147,12 @@ def ended(member: Member) -> Sparsities:
 
 def table(record: Record) -> tuple[tuple[Layer, ...], Model | None]:
     """The layers of a record with the roles that its model gives them, where that is installed."""
+    roles: dict[str, Role] = {}
     try:
         model = plugins.load("models", record.config.model)
         roles = {layer.name: layer.role for layer in model.layers(model.input)} if model.input else {}
     except UserError:
-        model, roles = None, {}
+        model = None
     layers = tuple(
         Layer(each["name"], tuple(each["shape"]), each["kind"], each["macs"], roles.get(each["name"], "body"))
         for each in record.layers

@@ -86,7 +86,7 @@ def sheet(count: int, height: float | Sequence[float], columns: int = 1, margins
 
     figure = Figure()
     rows = math.ceil(count / columns)
-    heights = (height,) * rows if isinstance(height, float) else tuple(height)
+    heights = tuple(height) if isinstance(height, Sequence) else (float(height),) * rows
     panels = tuple(figure.add_axes((0, 0, 1, 1), label=str(k)) for k in range(count))
     for axes in panels:
         axes.grid(color="#e0e0e0", linewidth=0.6)
