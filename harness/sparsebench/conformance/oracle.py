@@ -7,6 +7,7 @@ fractions where it rounds, unbounded integers where it wraps.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
@@ -83,13 +84,13 @@ def room_in(pattern: Pattern, shape: Shape, total: int) -> dict[Group, int]:
 def greedy(score: Array, among: Mask, taken: Mask, room: Mapping[Group, int], count: int, pattern: Pattern) -> Mask:
     """The best candidates one by one, unless their group is full, until there are `count`."""
     left, mask = dict(room), np.zeros(np.shape(score), np.bool_)
-    indices: list[list[int]] = np.argwhere(np.ones(np.shape(taken), np.bool_)).tolist()
-    for index in (indices[flat] for flat in np.flatnonzero(taken)):
+    indices = list(itertools.product(*map(range, mask.shape)))
+    for index in itertools.compress(indices, taken.reshape(-1).tolist()):
         left[group_of(pattern, index)] -= 1
     for flat in ranked(score, among):
         index = indices[flat]
         if mask.sum() < count and left[group_of(pattern, index)] > 0:
-            mask[tuple(index)] = True
+            mask[index] = True
             left[group_of(pattern, index)] -= 1
     return mask
 
