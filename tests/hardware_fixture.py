@@ -22,7 +22,8 @@ RATIO = {"median": 1.02, "low": 1.01, "high": 1.03, "pairs": 3}
 def step(**changes):
     row = {
         "model": "lenet-300-100", "batch": 128, "size": 28, "backend": "torch", "precision": "float32",
-        "sparsity": 0.9, "distribution": "erk", "steps": 50, "flops": 2e8, "parameters": 266610, "prunable": 266200,
+        "sparsity": 0.9, "distribution": "erk", "steps": 50, "ran": "eager", "flops": 2e8,
+        "parameters": 266610, "prunable": 266200,
         "seconds": {"masked": [0.00102, 0.00102, 0.00103], "dense": [0.001, 0.001, 0.001]},
         "step_seconds": {"masked": 0.00102, "dense": 0.001},
         "images_per_second": {"masked": 125490.0, "dense": 128000.0},

@@ -17,6 +17,7 @@ from jax.experimental.sparse import BCOO, BCSR
 from sparsebench.hardware.kernels import Array, Bound, Hardware, Kernel, Linears, Missing
 from sparsebench_jax.memory import mask_bytes, step_bytes
 from sparsebench_jax.probes import probes
+from sparsebench_jax.trainer import JaxState, JaxTrainer
 
 
 def hardware(device: str) -> Hardware:
@@ -31,7 +32,7 @@ def hardware(device: str) -> Hardware:
         Missing("jax block", "jax.experimental.sparse has no kernel for a matrix of dense blocks"),
         Missing("jax 2:4", "jax.experimental.sparse has no kernel for two of four"),
     ]
-    return Hardware(kernels, missing, _wait, lambda: _peak(place), mask_bytes, step_bytes, probes(place))
+    return Hardware(kernels, missing, _wait, lambda: _peak(place), mask_bytes, step_bytes, probes(place), _ran)
 
 
 def _bcsr(weight: Array) -> BCSR:
@@ -68,6 +69,10 @@ def _forward(weights: list[Any], biases: list[jax.Array], first: jax.Array) -> j
         for weight, bias in zip(weights[1:], biases[1:], strict=True):
             hidden = weight @ jax.nn.relu(hidden) + bias
     return hidden
+
+
+def _ran(trainer: JaxTrainer, state: JaxState) -> str:
+    return "compiled steps" if trainer.steps_from_host(state.task) else "a compiled loop"
 
 
 def _wait(state: Any) -> None:

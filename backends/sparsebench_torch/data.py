@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -31,13 +31,18 @@ class Data:
         self._splits: dict[tuple[str, str, str], Part] = {}
         self._ahead = Ahead()
 
-    def batches(self, task: Task, feed: Feed, start: int, stop: int) -> Iterator[Iterator[Part]]:
+    def batches(self, task: Task, feed: Feed, start: int, stop: int) -> Iterator[Iterable[Part]]:
         """Batches start … stop − 1 of the training set, each as its equal parts."""
         split = task.dataset.train
         if isinstance(split, Split):
-            return self._gathered(task, split, feed, start, stop)
+            return self._gathered(task, feed, start, stop)
         reader = self._ahead.batches(split, feed, task.steps, task.augmented)
         return self._read(task, reader, range(start, stop))
+
+    def origin(self, task: Task) -> Part | None:
+        """All of the training set on the device, normalised; None: it is streamed."""
+        split = task.dataset.train
+        return self._placed(task, "train", split) if isinstance(split, Split) else None
 
     def evaluation(self, task: Task, which: Which) -> Iterator[Part]:
         """Every sample of a split once, in order, as it is."""
@@ -50,19 +55,20 @@ class Data:
             for images, labels in evaluation(split, size):
                 yield self._normalised(images, labels, table)
 
-    def _gathered(self, task: Task, split: Split, feed: Feed, start: int, stop: int) -> Iterator[Iterator[Part]]:
-        images, labels = self._placed(task, "train", split)
+    def _gathered(self, task: Task, feed: Feed, start: int, stop: int) -> Iterator[Iterable[Part]]:
+        origin, count = self.origin(task), task.recipe.accumulation
+        if origin is None:
+            raise AssertionError("streamed data are not gathered")
         for first in range(start, stop, BLOCK):
-            places = task.places(feed, first, min(first + BLOCK, stop))
-            for batch in zip(*(torch.from_numpy(each).to(self.device).long() for each in places), strict=True):
-                parts = zip(*(each.chunk(task.recipe.accumulation) for each in batch), strict=True)
-                yield ((_view(images[index], *window), labels[index]) for index, *window in parts)
+            drawn = (each.astype(np.int64) for each in task.places(feed, first, min(first + BLOCK, stop)))
+            for batch in zip(*(sent(each, self.device) for each in drawn), strict=True):
+                yield parts(origin, batch, count)
 
-    def _read(self, task: Task, reader: Batches, iterations: range) -> Iterator[Iterator[Part]]:
-        table, parts = torch.from_numpy(task.dataset.table).to(self.device), task.recipe.accumulation
+    def _read(self, task: Task, reader: Batches, iterations: range) -> Iterator[Iterable[Part]]:
+        table, count = torch.from_numpy(task.dataset.table).to(self.device), task.recipe.accumulation
         for i in iterations:
             images, labels = reader.batch(i)
-            split = zip(np.split(images, parts), np.split(labels, parts), strict=True)
+            split = zip(np.split(images, count), np.split(labels, count), strict=True)
             yield (self._normalised(*part, table) for part in split)
 
     def _normalised(self, images: NDArray[np.uint8], labels: NDArray[np.int32], table: Tensor) -> Part:
@@ -77,6 +83,24 @@ class Data:
             images = torch.from_numpy(task.pixels(split)).to(self.device)
             self._splits[key] = images, torch.from_numpy(split.labels).to(self.device).long()
         return self._splits[key]
+
+
+def parts(origin: Part, places: Sequence[Tensor], count: int) -> Iterable[Part]:
+    """The equal parts of the batch at these places (samples; rows and columns where they are augmented)."""
+    if count == 1:
+        return (_taken(origin, *places),)
+    return (_taken(origin, *part) for part in zip(*(each.chunk(count) for each in places), strict=True))
+
+
+def _taken(origin: Part, index: Tensor, *window: Tensor) -> Part:
+    images, labels = origin
+    return _view(images[index], *window), labels[index]
+
+
+def sent(array: NDArray[Any], device: torch.device) -> Tensor:
+    """The array on the device, without waiting for it; on the CPU the same memory."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def _view(images: Tensor, rows: Tensor | None = None, columns: Tensor | None = None) -> Tensor:

@@ -57,7 +57,7 @@ def step_bytes(trainer: TorchTrainer, state: TorchState, method: Method, feed: F
     """The most bytes of tensors alive in one eager step, without the data set's and what a kernel takes for itself."""
     state.optimizer.zero_grad(set_to_none=True)
     with Alive(_held(state)) as alive:
-        trainer.train(state, method, feed, 0, 1)
+        trainer.stepwise(state, method, feed, 0, 1)
     return alive.most
 
 

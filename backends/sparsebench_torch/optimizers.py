@@ -16,29 +16,64 @@ ELEMENTWISE = frozenset({optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop, opti
 
 
 def build(module: nn.Module, recipe: Recipe) -> optim.Optimizer:
-    """The recipe's optimizer over two groups: kernels, which decay, and the rest, which does not."""
+    """The recipe's optimizer over two groups: kernels, which decay, and the rest, which does not.
+
+    On a GPU it can be recorded.
+    """
+    if any(parameter.device.type == "cuda" for parameter in module.parameters()):
+        return recordable(module, recipe)
+    return _BUILD[recipe.optimizer](_groups(module, recipe), recipe, recipe.learning_rate, None)
+
+
+def recordable(module: nn.Module, recipe: Recipe) -> optim.Optimizer:
+    """The same with all that changes, learning rate and counters, in the device's memory; its kernels are fused."""
+    rate = torch.tensor(recipe.learning_rate, device=next(module.parameters()).device)
+    optimizer = _BUILD[recipe.optimizer](_groups(module, recipe), recipe, rate, True)
+    vars(optimizer)["_warned_capturable_if_run_uncaptured"] = True  # its first steps are not recorded, and need not be
+    return optimizer
+
+
+def _groups(module: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
     kernels = [p for p in module.parameters() if p.ndim > 1]
     others = [p for p in module.parameters() if p.ndim <= 1]
-    groups = [
-        {"params": kernels, "weight_decay": recipe.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return _BUILD[recipe.optimizer](groups, recipe)
+    return [{"params": kernels, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
-_BUILD: dict[str, Callable[[list[dict[str, object]], Recipe], optim.Optimizer]] = {
-    "sgd": lambda groups, recipe: optim.SGD(
-        groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov
+Groups = list[dict[str, object]]
+Rate = float | Tensor
+_BUILD: dict[str, Callable[[Groups, Recipe, Rate, bool | None], optim.Optimizer]] = {
+    "sgd": lambda groups, recipe, rate, fused: optim.SGD(
+        groups, lr=rate, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=fused
     ),
-    "adam": lambda groups, recipe: optim.Adam(groups, lr=recipe.learning_rate),
-    "adamw": lambda groups, recipe: optim.AdamW(groups, lr=recipe.learning_rate),
+    "adam": lambda groups, recipe, rate, fused: optim.Adam(groups, lr=rate, fused=fused, capturable=bool(fused)),
+    "adamw": lambda groups, recipe, rate, fused: optim.AdamW(groups, lr=rate, fused=fused, capturable=bool(fused)),
 }
+"""By name; fused None: as torch does by itself."""
+
+
+def not_recordable(optimizer: optim.Optimizer) -> str | None:
+    """Why a step of this optimizer cannot be recorded: what changes from step to step must be on the device."""
+    kind = type(optimizer).__name__
+    if type(optimizer) not in ELEMENTWISE:
+        return f"optimizer {kind} is not known to keep all that changes on the device"
+    if not all(isinstance(group["lr"], Tensor) and group.get("fused") for group in optimizer.param_groups):
+        return f"optimizer {kind} is not fused with its learning rate on the device"
+    return None
 
 
 def set_rate(optimizer: optim.Optimizer, rate: float) -> None:
     """The learning rate of the next step, for every group."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def copy_rate(optimizer: optim.Optimizer, rate: Tensor) -> None:
+    """The same from a number on the device, for an optimizer that can be recorded."""
+    for group in optimizer.param_groups:
+        group["lr"].copy_(rate)
 
 
 def take_empty_step(optimizer: optim.Optimizer) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import array_api_compat.torch as xp
 import numpy as np
@@ -18,16 +18,20 @@ from sparsebench.method import Observe
 from sparsebench.models import Arrays
 from sparsebench.trainer import Task
 
+if TYPE_CHECKING:
+    from sparsebench_torch.recording import Loop
+
 Snapshot = dict[str, NDArray[Any]]
 BFLOAT16 = ":bfloat16"
 """Ends the name of an array that holds bfloat16 as its bits in int16: NumPy has no such type."""
 
 
-@dataclass
+@dataclass(eq=False)
 class TorchState:
-    """Mutable, as torch is. `masks` are bool in the weights' shape; `multipliers` the same in the weights' type.
+    """Mutable, as torch is. `masks` are bool in the weights' shape; `multipliers` are what weights are multiplied by.
 
-    CPU multiplies floats by floats seven times faster than by bools, hence both.
+    On an accelerator those are the masks themselves. A CPU multiplies floats by floats seven times faster than by
+    bools: there they are the same in the weights' type, beside the masks.
     """
 
     task: Task
@@ -38,6 +42,10 @@ class TorchState:
     masked: list[nn.Parameter]
     aux: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     """What the method observed of each masked layer, float32; empty until something is observed."""
+    loop: Loop | None = None
+    """The recording of its steps, where they are recorded."""
+    ran: str = "eager"
+    """How its steps are run, in words."""
     stored: list[Tensor] = field(init=False)
     """The same memory without gradients: what every step multiplies, and nothing to switch off first."""
 
@@ -53,16 +61,27 @@ class TorchState:
         """Let the method see this batch's dense gradients."""
         layers = (layer for layer in self.task.layers if layer.name in self.masks)
         for layer, weight in zip(layers, self.masked, strict=True):
-            seen = self.aux.get(layer.name)
-            gradient = torch.zeros_like(weight) if weight.grad is None else weight.grad
-            seen = torch.zeros_like(weight, dtype=torch.float32) if seen is None else seen
-            self.aux[layer.name] = observe(xp, layer, seen, weight.detach().float(), gradient.float())
+            if layer.name not in self.aux:
+                self.aux[layer.name] = torch.zeros_like(weight, dtype=torch.float32)
+            gradient, seen = torch.zeros_like(weight) if weight.grad is None else weight.grad, self.aux[layer.name]
+            seen.copy_(observe(xp, layer, seen, weight.detach().float(), gradient.float()))
 
     @torch.no_grad()
     def mask_gradients(self) -> None:
         """For optimizers that couple coordinates; a layer that the loss does not reach has no gradient."""
         reached = [(p.grad, m) for p, m in zip(self.masked, self.multipliers, strict=True) if p.grad is not None]
         _multiply([gradient for gradient, _ in reached], [multiplier for _, multiplier in reached])
+
+    def share_masks(self) -> None:
+        """After masks were replaced: where multipliers are bool, they are the masks, at the address they always had."""
+        for name, multiplier in zip(self.masks, self.multipliers, strict=True):
+            if multiplier.dtype == torch.bool:
+                self.masks[name] = multiplier
+
+
+def multiplier_type(device: str, kind: torch.dtype) -> torch.dtype:
+    """What masks of weights of this kind are multiplied as: on a CPU as numbers, elsewhere as they are."""
+    return kind if device == "cpu" else torch.bool
 
 
 def _multiply(tensors: list[Tensor], factors: list[Tensor]) -> None:
@@ -76,7 +95,10 @@ def make(task: Task, module: nn.Module, optimizer: optim.Optimizer, masks: Mappi
     parameters = dict(module.named_parameters())
     masks = {layer.name: masks[layer.name] for layer in task.layers if layer.name in masks}
     masked = [parameters[f"{name}.weight"] for name in masks]
-    multipliers = [mask.to(weight.dtype) for mask, weight in zip(masks.values(), masked, strict=True)]
+    multipliers = [
+        mask.to(multiplier_type(weight.device.type, weight.dtype))
+        for mask, weight in zip(masks.values(), masked, strict=True)
+    ]
     state = TorchState(task, module, optimizer, masks, multipliers, masked)
     state.apply_masks()
     return state
@@ -126,13 +148,15 @@ def fill(module: nn.Module, optimizer: optim.Optimizer, arrays: Mapping[str, NDA
     for entry in _under("tensor/", arrays).items():
         path, tensor = _decoded(*entry)
         name, _, key = path.rpartition("/")
-        optimizer.state[parameters[name]][key] = tensor if tensor.ndim == 0 else tensor.to(device)
+        shared = tensor.ndim == 0 and not optimizer.defaults.get("fused")  # torch keeps its counters on the host
+        optimizer.state[parameters[name]][key] = tensor if shared else tensor.to(device)
     for path, value in _under("number/", arrays).items():
         name, _, key = path.rpartition("/")
         optimizer.state[parameters[name]][key] = value.item()
     for path, value in _under("group/", arrays).items():
         group, _, key = path.partition("/")
-        optimizer.param_groups[int(group)][key] = value.item()
+        if not isinstance(optimizer.param_groups[int(group)].get(key), Tensor):  # what is on the device is set there
+            optimizer.param_groups[int(group)][key] = value.item()
     return masks_to(device, _under("mask/", arrays))
 
 

@@ -1,9 +1,8 @@
-"""The trainer: plain eager PyTorch steps, with one multiply for the masks after each."""
+"""The trainer: PyTorch's own steps, with one multiply for the masks after each; on a GPU, one recorded step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -21,19 +20,25 @@ from sparsebench.method import Event, Method
 from sparsebench.models import Arrays, Input, Model, builder
 from sparsebench.trainer import FrameworkCount, Metrics, Report, Tally, Task
 from sparsebench_torch import optimizers
-from sparsebench_torch.data import Data, Part
+from sparsebench_torch.data import Data
+from sparsebench_torch.recording import CUDA_GRAPH, Loop, Recorder
 from sparsebench_torch.rewiring import update_masks
 from sparsebench_torch.state import TorchState, fill, load_weights, make, masks_to, numbers, observed, snapshot
-
-MEMORY_FORMATS = {"channels-first": torch.contiguous_format, "channels-last": torch.channels_last}
+from sparsebench_torch.steps import gradient, logits, step
 
 
 class TorchTrainer:
-    """SparseTrainer on PyTorch; `optimizer` builds one from a module and a recipe."""
+    """SparseTrainer on PyTorch; `optimizer` builds one from a module and a recipe.
 
-    def __init__(self, device: str = "cpu", optimizer: optimizers.Build = optimizers.build) -> None:
+    With a `recorder`, steps on data in memory are recorded and replayed; on a GPU they are.
+    """
+
+    def __init__(
+        self, device: str = "cpu", optimizer: optimizers.Build = optimizers.build, recorder: Recorder | None = None
+    ) -> None:
         self.device = _device(device)
         self.optimizer = optimizer
+        self.recorder = CUDA_GRAPH if recorder is None and self.device.type == "cuda" else recorder
         self._data = Data(self.device)
         self._counts: dict[tuple[Model, Input], int] = {}
 
@@ -65,21 +70,36 @@ class TorchTrainer:
 
     def train(self, state: TorchState, method: Method, feed: Feed, start: int, stop: int) -> tuple[TorchState, Tally]:
         """One optimizer step for each batch start … stop − 1."""
-        losses = torch.empty(stop - start, device=self.device)
-        couples = type(state.optimizer) not in optimizers.ELEMENTWISE
-        rates = state.task.rates(start, stop).tolist()
+        return state, Tally(self.advance(state, method, feed, start, stop).cpu().numpy())
+
+    def advance(self, state: TorchState, method: Method, feed: Feed, start: int, stop: int) -> Tensor:
+        """The same without waiting for the device, where losses stay (streamed images are waited for)."""
         state.module.train()
+        loop = self._loop(state, method)
+        return loop.advance(feed, start, stop) if loop else self.stepwise(state, method, feed, start, stop)
+
+    def stepwise(self, state: TorchState, method: Method, feed: Feed, start: int, stop: int) -> Tensor:
+        """The same in eager steps, one after another."""
+        losses: list[Tensor] = []
+        rates = state.task.rates(start, stop).tolist()
         for j, parts in enumerate(self._data.batches(state.task, feed, start, stop)):
             self._key(feed, start + j)
-            losses[j] = _gradient(state, parts)
-            if method.observe:
-                state.observe(method.observe)
-            if couples:
-                state.mask_gradients()
             optimizers.set_rate(state.optimizer, rates[j])
-            state.optimizer.step()
-            state.apply_masks()
-        return state, Tally(losses.cpu().numpy())
+            losses.append(step(state, method, parts))
+        return torch.stack(losses) if losses else torch.empty(0, device=self.device)
+
+    def _loop(self, state: TorchState, method: Method) -> Loop | None:
+        """The recorded steps of a state; None: they cannot be, and the state says why."""
+        if self.recorder is None:
+            return None
+        origin = self._data.origin(state.task)
+        reason = "images are streamed" if origin is None else optimizers.not_recordable(state.optimizer)
+        if origin is None or reason:
+            state.ran = f"eager, since {reason}"
+            return None
+        if state.loop is None or state.loop.method.observe is not method.observe:
+            state.loop = Loop(state, method, origin, self.recorder, self._key)
+        return state.loop
 
     def update(
         self, state: TorchState, method: Method, event: Event, budget: Mapping[str, Counts], feed: Feed
@@ -94,11 +114,12 @@ class TorchTrainer:
             (parts,) = self._data.batches(state.task, feed, event.iteration, event.iteration + 1)
             state.module.train()
             self._key(feed, event.iteration)
-            loss = float(_gradient(state, parts))
+            loss = float(gradient(state, parts))
             for weight in state.masked:
                 if weight.grad is None:  # the loss does not reach it
                     weight.grad = torch.zeros_like(weight)
         changes = update_masks(state, method, feed.seed, event, budget)
+        state.share_masks()
         state.optimizer.zero_grad(set_to_none=True)
         return state, Report(loss, changes)
 
@@ -108,10 +129,10 @@ class TorchTrainer:
         state.module.eval()
         samples, correct, loss = 0, 0, 0.0
         for images, labels in self._data.evaluation(state.task, split):
-            logits = _logits(state, images)
+            found = logits(state, images)
             samples += len(labels)
-            correct += int((logits.argmax(1) == labels).sum())
-            loss += float(cross_entropy(logits, labels, reduction="sum"))
+            correct += int((found.argmax(1) == labels).sum())
+            loss += float(cross_entropy(found, labels, reduction="sum"))
         return Metrics(correct / samples, loss / samples)
 
     def weights(self, state: TorchState) -> dict[str, NDArray[np.float32]]:
@@ -141,28 +162,6 @@ class TorchTrainer:
 
     def _module(self, task: Task) -> nn.Module:
         return builder(task.model, "torch")(task.input).to(self.device)
-
-
-def _gradient(state: TorchState, parts: Iterable[Part]) -> Tensor:
-    """Forward and backward of a batch, part by part: mean gradients on the parameters; returns the mean loss."""
-    recipe = state.task.recipe
-    state.optimizer.zero_grad(set_to_none=True)
-    losses: list[Tensor] = []
-    for images, labels in parts:
-        loss = cross_entropy(_logits(state, images), labels, label_smoothing=recipe.label_smoothing)
-        if recipe.accumulation > 1:  # a division by 1, back and forth, is a hundredth of LeNet's step
-            loss = loss / recipe.accumulation
-        loss.backward()
-        losses.append(loss.detach())
-    return torch.stack(losses).sum()
-
-
-def _logits(state: TorchState, images: Tensor) -> Tensor:
-    """In the recipe's precision and memory format; logits are float32."""
-    recipe = state.task.recipe
-    half = recipe.precision == "bfloat16"
-    with torch.autocast(images.device.type, torch.bfloat16) if half else nullcontext():
-        return state.module(images.contiguous(memory_format=MEMORY_FORMATS[recipe.memory_format])).float()
 
 
 def _device(name: str) -> torch.device:

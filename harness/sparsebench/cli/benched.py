@@ -77,6 +77,9 @@ def _show_steps(rows: Sequence[Step], precision: str, ceilings: Ceilings) -> Non
         "parameters, at the rates above"
     )
     show_table(columns, [_step(row, ceilings) for row in rows])
+    ways = dict.fromkeys(f"{row.backend} {row.ran}" for row in rows)
+    _tell(f"steps were run so: {', '.join(ways)}")
+    say("")
 
 
 def _step(row: Step, ceilings: Ceilings) -> list[Any]:

@@ -96,7 +96,8 @@ class Hardware:
     bytes of the device's own memory held so far; None: the device computes in the host's. `mask_bytes(state)` are those
     of all masks that a state holds, by type of their entries. `step_bytes(trainer, state, method, feed)` are the most
     bytes of arrays that are alive at one time in a training step: the state, gradients, what is kept for them and what
-    is in between, but not the data set. It may train a step; None: it cannot be told.
+    is in between, but not the data set. It may train a step; None: it cannot be told. `ran(trainer, state)` says in a
+    few words how the steps of a state were run.
     """
 
     kernels: Sequence[Kernel] = ()
@@ -106,6 +107,7 @@ class Hardware:
     mask_bytes: Callable[[Any], Mapping[str, int]] = _no_masks
     step_bytes: Callable[[Any, Any, Method, Feed], int | None] = _untold
     probes: Sequence[Probe] = ()
+    ran: Callable[[Any, Any], str] = lambda trainer, state: "unknown"
 
 
 def unknown_hardware(device: str) -> Hardware:

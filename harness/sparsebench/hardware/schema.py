@@ -177,7 +177,7 @@ class Step(Workload):
     """One model in one backend and precision; `steps` steps are one observation.
 
     `flops` are those of a dense step, None: unknown; `parameters` are all of the network's, `prunable` those that masks
-    are on.
+    are on. `ran` says how steps were run: eagerly, as a CUDA graph, compiled.
     """
 
     backend: Text
@@ -185,6 +185,7 @@ class Step(Workload):
     sparsity: Share
     distribution: Text
     steps: Positive
+    ran: Text
     flops: Amount | None
     parameters: Positive
     prunable: Positive

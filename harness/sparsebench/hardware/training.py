@@ -101,7 +101,7 @@ def measure(workload: Workload, precision: Precision, name: str, device: str, re
     pairs = len(done["masked"])
     return {
         **asdict(workload), "backend": name, "precision": precision, "sparsity": SPARSITY, "distribution": "erk",
-        "steps": steps, **_size(task, weights),
+        "steps": steps, "ran": hardware.ran(trainer, masked.state), **_size(task, weights),
         **_steps({each: values / steps for each, values in done.items()}, first, workload.batch),
         "update": updates, "memory": peak | held, "cut": _cut(pairs, repeats, updates),
     }  # fmt: skip

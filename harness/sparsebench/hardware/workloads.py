@@ -84,13 +84,13 @@ def layers(workload: Workload) -> tuple[Layer, ...]:
     return plugins.load("models", workload.model).layers(input_of(workload))
 
 
-def task(workload: Workload, precision: Precision = "float32") -> Task:
+def task(workload: Workload, precision: Precision = "float32", batches: int = BATCHES) -> Task:
     """The workload on random images, with SGD and momentum, at a constant rate."""
-    given, generator, count = input_of(workload), np.random.default_rng(0), BATCHES * workload.batch
+    given, generator, count = input_of(workload), np.random.default_rng(0), batches * workload.batch
     images = generator.integers(0, 256, (count, *given.shape), np.uint8)
     split = Split(images, generator.integers(0, given.classes, count, np.int32))
     data = Dataset("random", given.classes, split, split, standardising_table(images))
     recipe = Recipe(
-        batch_size=workload.batch, steps=BATCHES, schedule="constant", learning_rate=0.01, precision=precision
+        batch_size=workload.batch, steps=batches, schedule="constant", learning_rate=0.01, precision=precision
     )
-    return Task(plugins.load("models", workload.model), data, recipe, BATCHES)
+    return Task(plugins.load("models", workload.model), data, recipe, batches)
