@@ -49,11 +49,10 @@ def show(certificate: Certificate) -> None:
 
 def _head(certificate: Certificate) -> Iterator[str]:
     origin = f", of {certificate.package}" if certificate.package else ""
-    yield f"{certificate.kind} {certificate.name}{origin}: {certificate.subject.summary}"
+    yield from wrapped(f"{certificate.kind} {certificate.name}{origin}: {certificate.subject.summary}")
     versions = ", ".join(f"{name} {version}" for name, version in certificate.versions.items())
-    yield from wrapped(
-        f"{certificate.cases} cases a check, seed {certificate.seed}, device {certificate.device}; {versions}"
-    )
+    drawn = f"{certificate.cases} cases a check, seed {certificate.seed}, device {certificate.device}"
+    yield from wrapped(f"{drawn}; {versions}")
     if isinstance(certificate.subject, Backend):
         yield from wrapped(f"with the methods {', '.join(battery())}")
     for name, reason in certificate.absent.items():

@@ -90,8 +90,8 @@ def _not_hidden(place: Functions, case: Seen) -> None:
                 hidden = np.isfinite(bad).all() and not np.array_equal(bad, score)
                 require(
                     not hidden,
-                    f"{role} of layer {case.layer!r} is finite and another where an entry of its {name} is "
-                    f"{value}: a network that diverged would go on",
+                    f"{role} of layer {case.layer!r} changes and stays finite where an entry of its {name} is {value}: "
+                    "a network that diverged would go on",
                 )
 
 
