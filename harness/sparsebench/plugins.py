@@ -101,10 +101,9 @@ def _imported(group: Group, entry: EntryPoint) -> Any:
     where = f"{KINDS[group]} {entry.name!r} of package {_package(entry)!r} ({entry.value})"
     try:
         plugin = entry.load()
-    except Exception as error:
-        raise UserError(
-            f"{where} cannot be loaded: {type(error).__name__}: {error}; mend or uninstall the package"
-        ) from error
+    except (Exception, SystemExit) as error:  # a script that somebody registered ends itself when it is imported
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{where} cannot be loaded: {reason}; mend or uninstall the package") from error
     wanted = pkgutil.resolve_name(_TYPES[group])
     if not isinstance(plugin, wanted):
         given = type(plugin).__name__

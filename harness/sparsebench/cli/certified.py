@@ -14,8 +14,9 @@ from rich.text import Text
 from sparsebench.cli.tables import wrapped
 from sparsebench.conformance.certificate import Certificate, again
 from sparsebench.conformance.engine import Outcome, Status
-from sparsebench.conformance.suite import Trial
+from sparsebench.conformance.suite import Trial, battery
 from sparsebench.method import Law, Method
+from sparsebench.trainer import Backend
 
 PARTS = {
     "functions": "its functions",
@@ -48,11 +49,12 @@ def show(certificate: Certificate) -> None:
 
 def _head(certificate: Certificate) -> Iterator[str]:
     origin = f", of {certificate.package}" if certificate.package else ""
-    yield f"{certificate.kind} {certificate.name}{origin}: {certificate.subject.summary}"
+    yield from wrapped(f"{certificate.kind} {certificate.name}{origin}: {certificate.subject.summary}")
     versions = ", ".join(f"{name} {version}" for name, version in certificate.versions.items())
-    yield from wrapped(
-        f"{certificate.cases} cases a law, seed {certificate.seed}, device {certificate.device}; {versions}"
-    )
+    drawn = f"{certificate.cases} cases a check, seed {certificate.seed}, device {certificate.device}"
+    yield from wrapped(f"{drawn}; {versions}")
+    if isinstance(certificate.subject, Backend):
+        yield from wrapped(f"with the methods {', '.join(battery())}")
     for name, reason in certificate.absent.items():
         yield from wrapped(f"not tried on {name}: {reason}")
 
@@ -72,6 +74,8 @@ def _table(certificate: Certificate) -> Table:
         if all(outcome.status in ASIDE for _, outcome in trials):
             continue
         if trials[0][0].part != part:
+            if part:
+                table.add_row()
             part = trials[0][0].part
             table.add_row(Text(PARTS[part], "bold"))
         check, cells = trials[0][0].check, {outcome.on: _cell(outcome) for _, outcome in trials}
@@ -127,17 +131,28 @@ def _promises(certificate: Certificate) -> Iterator[str]:
 
 
 def _failures(certificate: Certificate) -> Iterator[Text]:
+    """A paragraph for each law that is broken, whatever the number of places where it is by the same case."""
+    found: dict[str, list[Outcome]] = {}
     for trial, outcome in certificate.failures:
+        found.setdefault(f"{trial.check.name} {outcome.status} {outcome.example}", []).append(outcome)
+    for outcomes in found.values():
         yield Text()
-        if outcome.status is Status.UNEXPECTED:
-            yield Text(f"{trial.id} holds, and was expected to fail: {outcome.expected}", "bold red")
-            continue
-        yield Text(f"{trial.check.name} is broken on {outcome.on}", "bold red")
-        yield Text(f"  {outcome.reason}")
-        case = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in asdict(outcome.example).items())
-        yield Text(f"  smallest case found: {case}")
-        for line in again(certificate.plan, outcome, certificate.device):
-            yield Text(f"    {line}", "cyan")
+        yield from _failure(certificate, outcomes)
+    if found:
+        yield Text()
+
+
+def _failure(certificate: Certificate, outcomes: list[Outcome]) -> Iterator[Text]:
+    first, places = outcomes[0], ", ".join(outcome.on for outcome in outcomes)
+    if first.status is Status.UNEXPECTED:
+        yield Text(f"{first.check.name} holds on {places}, and was expected to fail: {first.expected}", "bold red")
+        return
+    yield Text(f"{first.check.name} is broken on {places}: {first.check.law}", "bold red")
+    yield Text(f"  {first.reason}")
+    case = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in asdict(first.example).items())
+    yield Text(f"  smallest case found: {case}")
+    for line in again(certificate.plan, first, certificate.device):
+        yield Text(f"    {line}", "cyan")
 
 
 def _verdict(certificate: Certificate) -> str:

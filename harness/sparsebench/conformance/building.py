@@ -186,7 +186,7 @@ def _same_step(name: str, was: NDArray[Any], found: NDArray[Any], expected: NDAr
 
 
 def _alone(place: Built) -> str | None:
-    return None if place.others else "no other backend to compare it with"
+    return None if place.others else "the first backend that builds it is what others are compared with"
 
 
 CHECKS = (

@@ -118,7 +118,7 @@ def _chooses(place: Functions) -> str | None:
 
 CHECKS = (
     Check(
-        "selection", "selects exactly the asked number, of equal scores the lowest indices",
+        "selection", "selects exact counts, of equal scores the lowest indices",
         Update, _updates, _exact, Law.EXACT_COUNTS, _chooses,
     ),
 )  # fmt: skip

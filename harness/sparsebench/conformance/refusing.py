@@ -97,7 +97,7 @@ def _poisoned(own: Score, name: str, value: float) -> Score:
 
 CHECKS = (
     Check(
-        "finite", "an update refuses scores that are not finite, and names the layer",
+        "finite", "updates refuse scores that are not finite, and name the layer",
         Poison, _poisons, _refused, Law.FINITE_SCORES, _none_updates, _every_method,
     ),
 )  # fmt: skip

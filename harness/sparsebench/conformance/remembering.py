@@ -221,11 +221,11 @@ def _same_arrays(found: Arrays, expected: Arrays, what: str) -> None:
 
 CHECKS = (
     Check(
-        "moments", "kept connections keep the optimizer's state, new ones start without",
+        "moments", "optimizer state stays with kept connections, new ones have none",
         Growth, _growths, _cleared, Law.FRESH_STATE, _none_grows, _every_growing,
     ),
     Check(
-        "snapshot", "a run that goes on from its snapshot equals one that never stopped, to the bit",
+        "snapshot", "a run continued from a snapshot equals one that never stopped",
         Cut, _cuts, _continued, first=_every_cut,
     ),
 )  # fmt: skip

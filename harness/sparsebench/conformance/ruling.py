@@ -160,12 +160,12 @@ def _no_gradients(ground: Ground) -> str | None:
 
 CHECKS = (
     Check(
-        "rule", "updates give the masks that NumPy makes of the same weights, gradients and noise", Walk,
+        "rule", "updates give the masks that NumPy makes of the same signals", Walk,
         partial(walks, law=Law.SAME_EVERYWHERE), _follows, Law.SAME_EVERYWHERE,
         first=partial(every_method, law=Law.SAME_EVERYWHERE),
     ),
     Check(
-        "full-batch", "gradients that masks follow are those of the whole batch, all its parts", Walk,
+        "full-batch", "masks follow the gradient of the whole batch, all its parts", Walk,
         lambda ground: walks(_in_parts(ground)), _follows, None, _no_gradients,
         lambda ground: every_method(_in_parts(ground)),
     ),

@@ -90,14 +90,14 @@ def _not_hidden(place: Functions, case: Seen) -> None:
                 hidden = np.isfinite(bad).all() and not np.array_equal(bad, score)
                 require(
                     not hidden,
-                    f"{role} of layer {case.layer!r} is finite and another where the first entry of its {name} is "
-                    f"{value}: a network that diverged would go on",
+                    f"{role} of layer {case.layer!r} changes and stays finite where an entry of its {name} is {value}: "
+                    "a network that diverged would go on",
                 )
 
 
 def _spoilt(array: Floats, value: float) -> Floats:
     bad = array.copy()
-    bad.flat[0] = value
+    bad.flat[np.abs(array).argmax()] = value
     return bad
 
 
@@ -143,7 +143,7 @@ def _local_roles(method: Method) -> list[str]:
 
 CHECKS = (
     Check(
-        "scores", "scores are finite float32 of the layer's shape, the same each time",
+        "scores", "scores are finite float32, the same each time",
         Seen, _seen, _sound, Law.FINITE_SCORES, _scoreless,
     ),
     Check(

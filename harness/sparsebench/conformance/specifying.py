@@ -134,7 +134,7 @@ def _drawn(place: Table, case: Sized) -> None:
 
 CHECKS = (
     Check(
-        "table", "every kernel has a row, of its shape, with the multiply-adds of its size",
+        "table", "every kernel has a row, of its shape and multiply-adds",
         Sized, _sizes, _tabled, first=_small,
     ),
     Check(

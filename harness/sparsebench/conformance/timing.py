@@ -105,6 +105,6 @@ def _clock(place: Functions, case: Run) -> None:
 CHECKS = (
     Check("first-masks", "first masks have the planned counts", Start, _starts, _counts, Law.EXACT_COUNTS, _draws),
     Check("seeds", "first masks follow from the seed", Start, _starts, _seeds, Law.SAME_EVERYWHERE, _draws),
-    Check("clock", "updates are in order, end at the planned sparsity, and read what they say", Run, _runs, _clock),
+    Check("clock", "updates come in order and end at the planned sparsity", Run, _runs, _clock),
 )
 """In NumPy alone."""
