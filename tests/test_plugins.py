@@ -54,7 +54,7 @@ def test_names_import_nothing(site):
 @pytest.mark.parametrize(
     ("group", "name", "told"),
     [
-        ("methods", "rigll", ["unknown method 'rigll'", "did you mean 'rigl'?", "rigl, set, small-dense"]),
+        ("methods", "rigll", ["unknown method 'rigll'", "did you mean 'rigl'?", "rigl, rigl-2-4, rigl-itop, set"]),
         ("datasets", "imagenot", ["unknown data set 'imagenot'", "digits", "dots"]),
         ("methods", "broken", ["'broken' of package 'toybox'", "ModuleNotFoundError", "toy_that_is_not_there"]),
         ("methods", "wrong", ["'wrong' of package 'toybox'", "a Source", "sparsebench.method.Method"]),
