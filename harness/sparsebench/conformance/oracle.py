@@ -7,7 +7,6 @@ fractions where it rounds, unbounded integers where it wraps.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
@@ -84,10 +83,10 @@ def room_in(pattern: Pattern, shape: Shape, total: int) -> dict[Group, int]:
 def greedy(score: Array, among: Mask, taken: Mask, room: Mapping[Group, int], count: int, pattern: Pattern) -> Mask:
     """The best candidates one by one, unless their group is full, until there are `count`."""
     left, mask = dict(room), np.zeros(np.shape(score), np.bool_)
-    indices = list(itertools.product(*map(range, mask.shape)))
-    for index in itertools.compress(indices, taken.reshape(-1).tolist()):
-        left[group_of(pattern, index)] -= 1
-    for flat in ranked(score, among):
+    indices: list[tuple[int, ...]] = list(np.ndindex(*score.shape))
+    for flat in np.flatnonzero(taken).tolist():
+        left[group_of(pattern, indices[flat])] -= 1
+    for flat in ranked(score, among).tolist():
         index = indices[flat]
         if mask.sum() < count and left[group_of(pattern, index)] > 0:
             mask[index] = True
