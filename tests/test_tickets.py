@@ -142,7 +142,7 @@ def test_rewinding_goes_on_from_the_step_it_kept(tmp_path):
 
 def test_rewinding_keeps_running_statistics(tmp_path, started):
     """Those of the step that was kept; and a record's weights are a network of the other framework too."""
-    recipe = Recipe(steps=6, batch_size=32, learning_rate=0.01)
+    recipe, trainer = Recipe(steps=6, batch_size=32, learning_rate=0.01), trainer_on("torch")
     run = asked(config(model="wrn-22-2", sparsity=0.5, recipe=recipe), Search(remove=0.6, rewind=4))
     dense, _ = finished(tmp_path, run)
     (first, _), (weights, _) = started
@@ -151,7 +151,7 @@ def test_rewinding_keeps_running_statistics(tmp_path, started):
     assert len(names) == 38
     assert not names & set(first), "a run of its own starts them at 0 and 1"
     assert bits(weights) == bits(kept)
-    job, trainer = prepare(dense.config).task, trainer_on("torch")
+    job = prepare(dense.config).task
     state, _ = trainer.train(trainer.init(job, first, {}), load("methods", "dense"), job.feed(1), 0, 4)
     assert bits(trainer.weights(state)) == bits(kept)
     assert all((kept[name] != last[name]).any() for name in names)

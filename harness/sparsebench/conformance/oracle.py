@@ -84,10 +84,11 @@ def greedy(score: Array, among: Mask, taken: Mask, room: Mapping[Group, int], co
     """The best candidates one by one, unless their group is full, until there are `count`."""
     left, mask = dict(room), np.zeros(np.shape(score), np.bool_)
     indices: list[tuple[int, ...]] = list(np.ndindex(*score.shape))
-    for flat in np.flatnonzero(taken).tolist():
-        left[group_of(pattern, indices[flat])] -= 1
-    for flat in ranked(score, among).tolist():
-        index = indices[flat]
+    full: list[int] = np.flatnonzero(taken).tolist()
+    best: list[int] = ranked(score, among).tolist()
+    for index in (indices[flat] for flat in full):
+        left[group_of(pattern, index)] -= 1
+    for index in (indices[flat] for flat in best):
         if mask.sum() < count and left[group_of(pattern, index)] > 0:
             mask[index] = True
             left[group_of(pattern, index)] -= 1
