@@ -1,6 +1,6 @@
 """Methods with one mistake each: the suite says which law is broken, without a network or in training."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -10,8 +10,10 @@ from sparsebench.conformance.engine import Status
 from sparsebench.method import Event, Law, Local, magnitude
 from sparsebench.methods.pruning import pruning
 from sparsebench.methods.rigl import rigl
+from sparsebench.methods.rigl_nm import rigl_2_4
 from sparsebench.methods.set import set_
 from sparsebench.methods.snfs import snfs, snfs_redistributed
+from sparsebench.patterns import NM
 from sparsebench.selection import top
 
 
@@ -93,6 +95,14 @@ def overdrawn(clock, i):
     return Event(i, 2 * clock.alpha) if clock.due(i) else None
 
 
+@dataclass(frozen=True)
+class Roomy(NM):
+    """2:4 that gives every group room for three."""
+
+    def rooms(self, xp, layer, active, salient):
+        return super().rooms(xp, layer, active, salient) * 0 + 3
+
+
 PLANTED = {
     "ties by topk": (replace(rigl, select=by_topk), "selection", "numpy", "have equal scores"),
     "ties by topk in torch": (replace(rigl, select=by_topk), "selection", "torch", "have equal scores"),
@@ -115,6 +125,7 @@ PLANTED = {
     "reads what it says it does not": (
         replace(set_, unread=frozenset({"delta_t"})), "clock", "numpy", "delta_t is said to be unread",
     ),
+    "three of four": (replace(rigl_2_4, pattern=Roomy()), "pattern", "torch", "does not follow Roomy(n=2, m=4)"),
     "lets pruned ones return": (replace(set_, claims=set_.claims | {Law.MONOTONE}), "monotone", "torch", "return"),
 }  # fmt: skip
 

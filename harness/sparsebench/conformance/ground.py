@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from types import MappingProxyType
@@ -190,13 +190,13 @@ def places(ground: Ground) -> list[tuple[str, str]]:
     return [(network, recipe) for network in ground.networks for recipe in ground.recipes[network]]
 
 
-def walks(ground: Ground, law: Law | None = None) -> SearchStrategy[Walk]:
-    """Runs of every method in every network, dense ones and nearly empty ones among them."""
+def walks(ground: Ground, law: Law | None = None, names: Sequence[str] = ()) -> SearchStrategy[Walk]:
+    """Runs of every method (or of these) in every network, dense ones and nearly empty ones among them."""
     from hypothesis import strategies as st
 
     return st.builds(
         _walk,
-        st.sampled_from(claiming(ground, law)),
+        st.sampled_from(names or claiming(ground, law)),
         st.sampled_from(places(ground)),
         st.sampled_from([0.5, 0.8, 0.0, 0.999]) | st.floats(0, 0.999),
         st.sampled_from([0.5, 1.0, 0.0]) | st.floats(0, 1),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from sparsebench.conformance.walks import Frame, Move, Transcript
 from sparsebench.layers import Layer
 from sparsebench.masks import host_noise
 from sparsebench.method import Law, Signals
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 
 def _counts(ground: Ground, case: Walk) -> None:
@@ -99,6 +103,32 @@ def _monotone(ground: Ground, case: Walk) -> None:
             )
 
 
+def _pattern(ground: Ground, case: Walk) -> None:
+    run = ground.transcript(case)
+    frames = [("at the start", run.first), *((f"after iteration {m.iteration}", after) for m, after in run.moves)]
+    if pattern := run.method.pattern:
+        for layer, (when, frame) in itertools.product(run.task.prunable, frames):
+            told = f"{when}, the mask of layer {layer.name!r} does not follow {pattern}"
+            require(pattern.holds(layer, frame.masks[layer.name]), told)
+
+
+def _patterned(ground: Ground) -> list[str]:
+    return [name for name, method in ground.methods.items() if method.pattern]
+
+
+def _patterned_walks(ground: Ground) -> SearchStrategy[Walk]:
+    return walks(ground, names=_patterned(ground))
+
+
+def _every_pattern(ground: Ground) -> list[Walk]:
+    names = _patterned(ground)
+    return [case for case in every_method(ground) if case.method in names]
+
+
+def _no_pattern(ground: Ground) -> str | None:
+    return None if _patterned(ground) else "no pattern is asked of its masks"
+
+
 def _nobody(law: Law, ground: Ground) -> str | None:
     return None if claiming(ground, law) else f"no method claims {law.name.lower()}"
 
@@ -113,5 +143,9 @@ CHECKS = (
     _of("counts", "exactly the planned counts after every update, and told truly", _counts, Law.EXACT_COUNTS),
     _of("zero-outside", "weights are 0 outside the mask after every step", _zero, Law.ZERO_OUTSIDE),
     _of("kept-and-grown", "kept weights stay to the bit, new ones start as declared", _kept_and_grown, Law.FRESH_STATE),
+    Check(
+        "pattern", "masks follow the method's pattern, from the first one on", Walk, _patterned_walks, _pattern,
+        idle=_no_pattern, first=_every_pattern,
+    ),
     _of("monotone", "nothing that was pruned returns", _monotone, Law.MONOTONE),
-)
+)  # fmt: skip

@@ -5,6 +5,7 @@ An optimizer's state is seen by what it does: the next step of a state, less tha
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from sparsebench.conformance.arrays import near, same
 from sparsebench.conformance.check import Check, require
 from sparsebench.conformance.ground import STEPS, Ground, claiming, places
 from sparsebench.conformance.walks import Move, Trainer, begin, moves, seen, update
-from sparsebench.method import Event, Law
+from sparsebench.method import Event, Law, Method
 from sparsebench.methods.static import static
 from sparsebench.trainer import Task
 
@@ -64,9 +65,14 @@ def _every_growing(ground: Ground) -> list[Growth]:
 
 
 def _growing(ground: Ground) -> list[str]:
-    """The methods that grow connections, as their first updates say."""
-    names = claiming(ground, Law.FRESH_STATE)
-    return [name for name in names if any(e.drop_fraction for e in ground.methods[name].events(1000))]
+    """The methods that grow connections, as their updates say."""
+    return [name for name in claiming(ground, Law.FRESH_STATE) if _grows(ground.methods[name])]
+
+
+def _grows(method: Method) -> bool:
+    events = method.events(100 * method.delta_t)
+    denser = any(after.sparsity_share < before.sparsity_share for before, after in itertools.pairwise(events))
+    return denser or any(event.drop_fraction or event.overgrowth for event in events)
 
 
 def _none_grows(ground: Ground) -> str | None:
