@@ -29,7 +29,7 @@ def random_mask(shape, density, purpose):
 
 @given(SIZES)
 def test_places_are_as_many_as_they_should_be_and_in_order(sizes):
-    found = places(sizes)
+    found = places(tuple(sizes))
     assert len(found) == min(PLACES, sum(sizes)) == movement.sampled(sizes)
     assert (np.diff(found) >= 0).all()
     assert found[0] >= 0
@@ -37,13 +37,13 @@ def test_places_are_as_many_as_they_should_be_and_in_order(sizes):
 
 
 def test_places_of_a_small_network_are_all_of_it():
-    assert places([3, 4]).tolist() == list(range(7))
+    assert places((3, 4)).tolist() == list(range(7))
 
 
 @pytest.mark.parametrize("total", [PLACES + 1, 50_200, 26_000_000])
 def test_places_are_one_in_each_stretch_and_everywhere_in_it(total):
     stretch = total / PLACES
-    within = places([total - 9, 9]) + 0.5 - stretch * np.arange(PLACES)
+    within = places((total - 9, 9)) + 0.5 - stretch * np.arange(PLACES)
     assert within.min() > -0.5
     assert within.max() < stretch + 0.5
     assert within.mean() == pytest.approx(stretch / 2, rel=0.02)
@@ -55,7 +55,7 @@ def test_what_the_sample_says_is_within_its_error(density, alike, seed):
     shape = (1000, 200)
     first = random_mask(shape, density, f"first {seed}")
     other = np.where(random_mask(shape, alike, f"alike {seed}"), first, random_mask(shape, density, f"other {seed}"))
-    at = places([first.size])
+    at = places((first.size,))
     share, error = shared(first.reshape(-1)[at], other.reshape(-1)[at])
     exact = 2 * (first & other).sum() / (first.sum() + other.sum())
     assert abs(share - exact) <= 5 * error + 1e-9

@@ -148,12 +148,19 @@ def test_runs_of_different_networks_share_nothing(tmp_path):
 def test_curves_of_both_frameworks_and_their_difference(board):
     panels = frameworks.figure(board).axes
     titles = [panel.get_title(loc="left") for panel in panels]
-    assert sorted(titles) == ["dense 0", "rigl 0.9", "rigl 0.98", "set 0.98", "static 0.9"]
+    assert titles[0] == "lenet-300-100 on digits\ndense 0"
+    assert sorted(titles[1:]) == ["rigl 0.9", "rigl 0.98", "set 0.98", "static 0.9"]
     panel = panels[titles.index("rigl 0.9")]
     assert [line.get_xydata().tolist() for line in panel.lines] == [
         [[100, pytest.approx(48.0)], [200, pytest.approx(96.0)]]
     ] * 2
     assert panel.texts[0].get_text() == "torch − jax: +0.00 ± 0.00"
+
+
+def test_panels_of_another_benchmark_begin_another_row():
+    assert frameworks.slots(["a", "a", "b", "b", "b", "b", "b", "c"]) == [0, 1, 4, 5, 6, 7, 8, 12]
+    assert frameworks.slots(["a"] * 5 + ["b"]) == [0, 1, 2, 3, 4, 8]
+    assert frameworks.slots(["a"] * 4 + ["b"]) == [0, 1, 2, 3, 4]
 
 
 def test_more_panels_than_can_be_looked_at_are_refused(board, monkeypatch):

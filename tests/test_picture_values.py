@@ -16,7 +16,7 @@ from sparsebench_board.pictures import (
     matrix,
     sparsity,
     style,
-)  # fmt: skip
+)
 from sparsebench_board.pictures.sheet import free
 from sparsebench_board.rows import rows
 
@@ -107,6 +107,15 @@ def test_what_is_below_the_axis_is_listed_with_its_number(board, tmp_path):
     (panel,) = flops.figure(flops.TRAINED, [*board, *poor]).axes
     assert "↓ 30.0" in {text.get_text() for text in panel.texts}
     assert all(y > 80 or y == 0 for _, y in marks(panel))
+
+
+def test_an_axis_of_flops_has_ticks_that_do_not_run_into_each_other():
+    low, high = flops.reach([0.0027])
+    assert low < 0.002 < 0.005 < high
+    assert flops.ticks(low, high) == [0.001, 0.002, 0.005]
+    low, high = flops.reach([0.02, 1.0])
+    assert flops.ticks(low, high) == [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
+    assert flops.ticks(1e9, 2e12) == [1e9, 3e9, 1e10, 3e10, 1e11, 3e11, 1e12]
 
 
 def test_equal_places_are_drawn_side_by_side():

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,8 @@ def sampled(sizes: Sequence[int]) -> int:
     return min(PLACES, sum(sizes))
 
 
-def places(sizes: Sequence[int]) -> NDArray[np.int64]:
+@lru_cache(maxsize=4)
+def places(sizes: tuple[int, ...]) -> NDArray[np.int64]:
     """The sample: canonical flat places in all layers, one after another, in order.
 
     The network is cut into n stretches of equal length, and a hash chooses one place in each: every place is as
@@ -93,10 +95,12 @@ def places(sizes: Sequence[int]) -> NDArray[np.int64]:
     place that the cut goes through may be drawn from both sides.
     """
     total, count = sum(sizes), sampled(sizes)
-    if count == total:
-        return np.arange(total, dtype=np.int64)
-    within = (noise.uniform(np, noise.key(0, 0, "movement"), (count,)) * 2.0**24).astype(np.int64)
-    return (np.arange(count, dtype=np.int64) * total + (within * total >> 24)) // count
+    at = np.arange(count, dtype=np.int64)
+    if count < total:
+        within = (noise.uniform(np, noise.key(0, 0, "movement"), (count,)) * 2.0**24).astype(np.int64)
+        at = (at * total + (within * total >> 24)) // count
+    at.flags.writeable = False
+    return at
 
 
 def shared(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> tuple[float, float]:
@@ -148,9 +152,9 @@ class Notes:
 
     def movement(self) -> Movement:
         """All of them."""
-        counts = (np.array(self.counts[name], np.int64) for name in COUNTS)
-        names, sizes = tuple(layer.name for layer in self.layers), self._sizes
-        return Movement(names, sizes, np.array(self.iterations, np.int64), *counts, np.stack(self.bits))
+        counts = {name: np.array(self.counts[name], np.int64) for name in COUNTS}
+        names, iterations = tuple(layer.name for layer in self.layers), np.array(self.iterations, np.int64)
+        return Movement(names, self._sizes, iterations, **counts, bits=np.stack(self.bits))
 
     @property
     def _sizes(self) -> tuple[int, ...]:

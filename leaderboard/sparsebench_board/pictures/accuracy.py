@@ -62,7 +62,10 @@ def window(means: Sequence[float], intervals: Iterable[tuple[float, float]]) -> 
 
 def scale(axes: Axes, rows: Sequence[Row], more: Sequence[float] = ()) -> None:
     """The vertical axis of a panel with these rows, and with `more` accuracies in per cent."""
+    from matplotlib.ticker import MaxNLocator
+
     axes.set_ylim(*window([*(100 * row.accuracy for row in rows), *more], [ends(row) for row in rows]))
+    axes.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
     axes.set_ylabel("test accuracy, %")
 
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 LARGE, SMALL = 8.5, 4.5
 """Markers of the densest and of the sparsest rows, in points."""
 FRONT: Mapping[str, Any] = {"color": style.GREY, "linewidth": 3.5, "alpha": 0.4, "solid_joinstyle": "miter"}
+LEAST = 4.0
+"""By how much the ends of an axis of FLOPs differ, at least."""
 FEW = 4
 """Sparsities in the legend."""
 NOTE = (
@@ -114,7 +116,7 @@ def _panel(axes: Axes, found: Sequence[Point], looks: Mapping[str, Look], sizes:
     marks = [accuracy.Mark(point.x, point.row, looks[point.row.method], sizes[point.row.sparsity]) for point in found]
     accuracy.draw(axes, accuracy.side_by_side(marks))
     names = _names(on)
-    rooms = free([axes.transData.transform(at) for at in names.values()], [len(name) for name in names])
+    rooms = free([tuple(axes.transData.transform(at).tolist()) for at in names.values()], list(map(len, names)))
     for (name, at), has_room in zip(names.items(), rooms, strict=True):
         if has_room:
             axes.annotate(name, at, (-7, 5), textcoords="offset points", ha="right", fontsize=style.LABEL)
@@ -144,16 +146,30 @@ def _entries(shown: Sequence[Row], looks: Mapping[str, Look], sizes: Mapping[flo
 
 def _scale(axes: Axes, found: Sequence[Point], what: str, unit: float | None) -> None:
     """Logarithmic: shares of dense, or absolute where there is no one dense."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-    low, high = min(point.x for point in found), max(point.x for point in found)
-    span = max(high / low, 2.0)
+    low, high = reach([point.x for point in found])
     axes.set_xscale("log")
-    axes.set_xlim(low / span**0.18, high * span**0.05)  # names of the front stand to the left of their marks
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if span < 100 else (1, 3)))
+    axes.set_xlim(low, high)
+    axes.xaxis.set_major_locator(FixedLocator(ticks(low, high)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}×" if unit else labels.amount(x, "").strip()))
     axes.set_xlabel(f"{what}, relative to dense ({labels.amount(unit, 'FLOP')})" if unit else what)
+
+
+def reach(places: Sequence[float]) -> tuple[float, float]:
+    """From where to where a logarithmic axis goes: names of the front have room to the left of their marks."""
+    low, high = min(places), max(places)
+    span = max(high / low, LEAST)
+    middle = math.sqrt(low * high)
+    return min(low, middle / math.sqrt(span)) / span**0.25, max(high, middle * math.sqrt(span)) * span**0.06
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Numbers that begin with 1, 2 and 5, or with 1 and 3 where those would be many."""
+    leading = (1, 2, 5) if high / low < 300 else (1, 3)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
+    return [tick for power in powers for digit in leading if low <= (tick := float(f"{digit}e{power}")) <= high]
 
 
 TRAINING = Kind(

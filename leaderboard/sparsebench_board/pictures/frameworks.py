@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from textwrap import wrap
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from sparsebench.config import digits
@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 
 LOOKS = {"torch": Look(style.RED, "o"), "jax": Look(style.BLUE, "s")}
 OTHER = Look(style.BLACK, "^")
+COLUMNS = 4
+LEAST = 1.0
+"""Per cent of accuracy on an axis, at least."""
 MOST = 90
 """Panels of one picture."""
-LETTERS = 25
+LETTERS = 30
 """Of a line of a panel's title."""
 NOTES = (
     "test accuracy in per cent over iterations: means over seeds; bands: 95 % Student-t intervals",
@@ -35,7 +38,7 @@ NOTES = (
 
 
 def figure(records: Sequence[Record]) -> Figure:
-    """A panel for each cell that has a twin in another framework, and a seed in common with it.
+    """A panel for each cell that has a twin in another framework, and a seed in common with it; a row or more a group.
 
     Raises:
         UserError: none has, or more than `MOST`.
@@ -46,10 +49,11 @@ def figure(records: Sequence[Record]) -> Figure:
         raise UserError("no cell was run with one seed in two frameworks: run a suite in both")
     if len(drawn) > MOST:
         raise UserError(f"{len(drawn)} cells have a twin in another framework, and {MOST} make a picture: use --only")
-    several = len(found) > 1
-    picture = sheet(len(drawn), 1.15, min(4, len(drawn)), Margins(0.36, 0.06, 0.57 if several else 0.3, 0.22))
+    picture = sheet(slots([group.title for group, _ in drawn]), 1.15, COLUMNS, Margins(0.36, 0.06, 0.47, 0.22))
+    titled = set[str]()
     for panel, (group, pair) in zip(picture.panels, drawn, strict=True):
-        _panel(panel, group, pair, several)
+        _panel(panel, group, pair, group.title not in titled)
+        titled.add(group.title)
     backends = {row.backend for _, pair in drawn for row in (pair.first, pair.second)}
     entries = [
         style.handle(name, color=_look(name).colour, linestyle=style.dash(name), marker=_look(name).marker,
@@ -63,7 +67,17 @@ def _look(backend: str) -> Look:
     return LOOKS.get(backend, OTHER)
 
 
-def _panel(axes: Axes, group: Group, pair: Twins, several: bool) -> None:
+def slots(titles: Sequence[str]) -> list[int]:
+    """Where each panel stands, row by row: panels of another title begin another row."""
+    found: list[int] = []
+    for place, title in enumerate(titles):
+        after = found[-1] + 1 if found else 0
+        begins = place > 0 and title != titles[place - 1]
+        found.append(-(-after // COLUMNS) * COLUMNS if begins else after)
+    return found
+
+
+def _panel(axes: Axes, group: Group, pair: Twins, first: bool) -> None:
     from matplotlib.ticker import MaxNLocator
 
     members = {member.row.cell: member for member in group.members}
@@ -71,10 +85,13 @@ def _panel(axes: Axes, group: Group, pair: Twins, several: bool) -> None:
         events = [record.events() for record in members[row.cell].cell.records]
         style.curve(axes, seeds.line([accuracies(each) for each in events]), _look(row.backend), row.backend)
     name = f"{members[pair.first.cell].name} {digits(pair.first.sparsity)}"
-    lines = [*(wrap(group.title, LETTERS) if several else []), *wrap(name, LETTERS)]
-    axes.set_title("\n".join(lines), fontsize=8)
+    axes.set_title((f"{group.title}\n" if first else "") + shorten(name, LETTERS, placeholder=" …"), fontsize=8)
     told = f"{pair.what}: {labels.gain(pair.difference.mean, pair.difference.interval)}"
+    low, high = axes.get_ylim()
+    span = max(high - low, LEAST)
+    axes.set_ylim((low + high - span) / 2 - 0.25 * span, (low + high + span) / 2 + 0.05 * span)
     axes.tick_params(labelsize=7)
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.text(
         0.97, 0.06, labels.plain(told), transform=axes.transAxes, ha="right", fontsize=6.5, bbox=accuracy.PAPER

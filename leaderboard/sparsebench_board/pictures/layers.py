@@ -13,7 +13,7 @@ import numpy as np
 from sparsebench import plugins, policy
 from sparsebench.config import digits
 from sparsebench.errors import UserError
-from sparsebench.layers import Layer
+from sparsebench.layers import Layer, Role
 from sparsebench.models import Model
 from sparsebench.records import Record
 from sparsebench_board.labels import plain
@@ -34,8 +34,10 @@ PLANS: Mapping[str, Mapping[str, Any]] = {
 AS_ONE = style.Look(style.BLUE, "o")
 """Of methods that ended alike."""
 NAMES = {"uniform": "uniform", "erk": "ERK"}
-HEIGHT, LETTER = 2.2, 0.054
-"""Inches of a panel, and of a letter of names below it."""
+HEIGHT, LOW, LETTER = 2.2, 1.5, 0.054
+"""Inches of a panel, of one with few layers, and of a letter of names below it."""
+FEW = 8
+"""Layers, at most, of panels that are low and may stand two in a row."""
 NAMED, LETTERS = 60, 90
 """Layers, at most, whose names are written below their places; letters of all, at most, that are written across."""
 PLANNED = "planned: with the policy for stem, depthwise layers and classifier that the model declares or the runs had"
@@ -147,11 +149,12 @@ def ended(member: Member) -> Sparsities:
 
 def table(record: Record) -> tuple[tuple[Layer, ...], Model | None]:
     """The layers of a record with the roles that its model gives them, where that is installed."""
+    roles: dict[str, Role] = {}
     try:
         model = plugins.load("models", record.config.model)
         roles = {layer.name: layer.role for layer in model.layers(model.input)} if model.input else {}
     except UserError:
-        model, roles = None, {}
+        model = None
     layers = tuple(
         Layer(each["name"], tuple(each["shape"]), each["kind"], each["macs"], roles.get(each["name"], "body"))
         for each in record.layers
@@ -177,9 +180,13 @@ def figure(records: Sequence[Record]) -> Figure:
 
 def drawn(panels: Sequence[Panel]) -> Figure:
     """A figure of these panels."""
-    picture = sheet(len(panels), HEIGHT, margins=Margins(bottom=0.3 + max(map(_foot, panels))))
-    for panel, each in zip(picture.panels, panels, strict=True):
-        _panel(panel, each)
+    columns = 2 if len(panels) > 1 and all(len(panel.layers) <= FEW for panel in panels) else 1
+    rows = [panels[k : k + columns] for k in range(0, len(panels), columns)]
+    heights = [max(HEIGHT if len(panel.layers) > FEW else LOW for panel in row) for row in rows]
+    margins = [Margins(bottom=0.35 + max(map(_foot, row))) for row in rows]
+    picture = sheet(len(panels), heights, columns, margins)
+    for axes, panel in zip(picture.panels, panels, strict=True):
+        _panel(axes, panel)
     entries = [style.handle(f"{NAMES[name]}, as planned", **look) for name, look in PLANS.items()]
     ended = {end.who: end for each in panels for end in each.ends}
     entries += [

@@ -43,13 +43,14 @@ USUAL = Margins()
 
 @dataclass(frozen=True, eq=False)
 class Sheet:
-    """Panels row by row; `heights` are the inches of each row of them, without margins."""
+    """Panels at `slots`, counted row by row; `heights` are the inches of each row of them, without its `margins`."""
 
     figure: Figure
     panels: tuple[Axes, ...]
-    heights: tuple[float, ...]
+    slots: tuple[int, ...]
     columns: int
-    margins: Margins
+    heights: tuple[float, ...]
+    margins: tuple[Margins, ...]
 
     def finish(self, handles: Sequence[Any], notes: Sequence[str], beside: int = BESIDE) -> Figure:
         """The legend to the right of panels if it has at most `beside` entries, else below; then notes, made plain."""
@@ -69,29 +70,38 @@ class Sheet:
 
     def place(self, aside: float, below: float) -> None:
         """Give the figure its height and each panel its place, with so many inches left free at the side and below."""
-        room, each = self.margins, (WIDTH - aside) / self.columns
-        rows = [room.top + height + room.bottom for height in self.heights]
+        each = (WIDTH - aside) / self.columns
+        rows = [room.top + height + room.bottom for room, height in zip(self.margins, self.heights, strict=True)]
         whole = sum(rows) + below
         self.figure.set_size_inches(WIDTH, whole)
-        for k, axes in enumerate(self.panels):
-            row, column = divmod(k, self.columns)
+        for slot, axes in zip(self.slots, self.panels, strict=True):
+            row, column = divmod(slot, self.columns)
+            room = self.margins[row]
             bottom = whole - sum(rows[: row + 1]) + room.bottom
             left, width = column * each + room.left, each - room.left - room.right
             axes.set_position((left / WIDTH, bottom / whole, width / WIDTH, self.heights[row] / whole))
 
 
-def sheet(count: int, height: float | Sequence[float], columns: int = 1, margins: Margins = USUAL) -> Sheet:
-    """Empty panels of this height, or of one for each row; with room for a legend at the side of a single column."""
+def sheet(
+    slots: int | Sequence[int], height: float | Sequence[float], columns: int = 1,
+    margins: Margins | Sequence[Margins] = USUAL,
+) -> Sheet:  # fmt: skip
+    """Empty panels, so many or at these slots; with height and margins for all rows, or for each.
+
+    There is room for a legend at the side of a single column, until `finish` knows better.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure()
-    rows = math.ceil(count / columns)
-    heights = (height,) * rows if isinstance(height, float) else tuple(height)
-    panels = tuple(figure.add_axes((0, 0, 1, 1), label=str(k)) for k in range(count))
+    places = tuple(range(slots)) if isinstance(slots, int) else tuple(slots)
+    rows = max(places) // columns + 1
+    heights = tuple(height) if isinstance(height, Sequence) else (float(height),) * rows
+    rooms = (margins,) * rows if isinstance(margins, Margins) else tuple(margins)
+    panels = tuple(figure.add_axes((0, 0, 1, 1), label=str(slot)) for slot in places)
     for axes in panels:
         axes.grid(color="#e0e0e0", linewidth=0.6)
         axes.tick_params(labelcolor=QUIET, color="#a0a0a0")
-    found = Sheet(figure, panels, heights, columns, margins)
+    found = Sheet(figure, panels, places, columns, heights, rooms)
     found.place(MARK + LETTER * BESIDE if columns == 1 else 0.0, 0.0)
     return found
 

@@ -106,9 +106,10 @@ def applied() -> Iterator[None]:
 def curve(axes: Axes, line: Line, look: Look, backend: str) -> None:
     """A mean over seeds with a band for its interval; some markers along it, where another backend's are not."""
     stride = max(2, len(line.x) // 8)
+    first = stride // 2 if backend != "torch" and len(line.x) > stride else 0
     axes.plot(
         line.x, line.mean, color=look.colour, linestyle=dash(backend), linewidth=1.3, marker=look.marker, markersize=4,
-        markevery=(0 if backend == "torch" else stride // 2, stride), markerfacecolor=face(look, backend),
+        markevery=(first, stride), markerfacecolor=face(look, backend),
     )  # fmt: skip
     if line.low:
         axes.fill_between(line.x, line.low, line.high, color=look.colour, alpha=0.13, linewidth=0)
