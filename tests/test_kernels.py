@@ -8,9 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsebench.hardware import patterns, products
-from sparsebench.hardware.kernels import Bound, Hardware, Kernel
+from sparsebench import plugins
+from sparsebench.hardware import ceilings, patterns, products
+from sparsebench.hardware.kernels import Bound, Hardware, Kernel, Probe
 from sparsebench.hardware.products import Product, bind, compare, reference, wrong
+from sparsebench.methods.dense import dense
+from sparsebench.methods.static import static
+from sparsebench_models.lenet import lenet_300_100
+from tasks import begin, images, task, trainer_on
 
 sides = st.integers(1, 6).map(lambda n: 2 * n)
 
@@ -73,6 +78,55 @@ def off_by_a_weight(layers, inputs):
 def refusing(layers, inputs):
     raise RuntimeError("not built with it\nC++ stack trace")
 
+
+# ---- what only the framework can tell ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_masked_step_holds_its_masks_more_and_nothing_else(backend, hardware, precision):
+    """An array is there or not: torch is watched at work, XLA says what it planned."""
+    trainer, told = trainer_on(backend.name), {}
+    job = task(lenet_300_100, 4, images((1, 28, 28)), precision=precision)
+    for method in (dense, static):
+        state, _ = trainer.train(begin(trainer, job, method, 0.9), method, job.feed(0), 0, 1)
+        told[method] = hardware.step_bytes(trainer, state, method, job.feed(0)), hardware.mask_bytes(state)
+    prunable = sum(layer.size for layer in job.prunable)
+    (plain, none), (masked, kinds) = told[dense], told[static]
+    assert sum(none.values()) == 0
+    assert kinds["bool"] == prunable
+    assert kinds.keys() <= {"bool", "float32"}
+    assert masked - plain == pytest.approx(sum(kinds.values()), abs=16 * len(job.prunable)), "arrays are aligned"
+    assert 3 * 4 * prunable < plain < 5 * 4 * prunable, "weights, gradients, momentum, and what is in between"
+
+
+def test_probes_do_what_they_say(backend, hardware, monkeypatch):
+    for module in (f"sparsebench_{backend.name}.probes", "sparsebench.hardware.ceilings"):
+        monkeypatch.setattr(f"{module}.BYTES", 4096)
+        monkeypatch.setattr(f"{module}.SIDE", {"cpu": 8})
+    bound = {probe.of: probe.bind() for probe in hardware.probes}
+    assert {of: amount for of, (_, amount) in bound.items()} == {"memory": 8192, "float32": 1024, "bfloat16": 1024}
+    found = ceilings.measure([backend.name], "cpu", 1)["ceilings"]
+    assert {found["memory"]["by"], found["products"]["float32"]["by"]} <= {
+        f"{backend.name} copy", f"{backend.name} matmul", "numpy copy", "numpy matmul",
+    }  # fmt: skip
+    assert found["products"]["bfloat16"]["by"] == f"{backend.name} matmul"
+    assert min(found["memory"]["rate"], *(each["rate"] for each in found["products"].values())) > 0
+
+
+def test_a_probe_that_the_device_lacks_is_missing(monkeypatch):
+    def refuse():
+        raise RuntimeError("no such\nprecision")
+
+    probes = [Probe("some matmul", "float8", refuse), Probe("some copy", "memory", lambda: (list, 8.0))]
+    monkeypatch.setattr(
+        plugins, "load", lambda kind, name: type("B", (), {"hardware": lambda d: Hardware(probes=probes)})
+    )
+    found = ceilings.measure(["some"], "cuda", 1)
+    assert found["missing"] == [{"what": "some matmul float8", "reason": "no such precision"}]
+    assert (found["ceilings"]["memory"]["by"], found["ceilings"]["products"]) == ("some copy", {})
+
+
+# ---- kernels that are wrong ----------------------------------------------------------------------------------------
 
 PRODUCT = Product("square", ((64, 64),), 32)
 

@@ -213,6 +213,8 @@ def test_the_hardware_page(read):
     assert "[1.010, 1.030]" in words
     assert "2.00" in words
     assert "in theory 10×" in words
+    assert "0.3 MB bool, 1.1 MB float32" in words
+    assert re.search(r"floor ms .* float32 128 28 2 1 1\.02 1\.020", words), "2e8 operations at 1e11 a second"
 
 
 def test_published_figures_stand_apart(read):

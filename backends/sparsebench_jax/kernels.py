@@ -15,6 +15,8 @@ import numpy as np
 from jax.experimental.sparse import BCOO, BCSR
 
 from sparsebench.hardware.kernels import Array, Bound, Hardware, Kernel, Linears, Missing
+from sparsebench_jax.memory import mask_bytes, step_bytes
+from sparsebench_jax.probes import probes
 
 
 def hardware(device: str) -> Hardware:
@@ -29,7 +31,7 @@ def hardware(device: str) -> Hardware:
         Missing("jax block", "jax.experimental.sparse has no kernel for a matrix of dense blocks"),
         Missing("jax 2:4", "jax.experimental.sparse has no kernel for two of four"),
     ]
-    return Hardware(kernels, missing, _wait, lambda: _peak(place))
+    return Hardware(kernels, missing, _wait, lambda: _peak(place), mask_bytes, step_bytes, probes(place))
 
 
 def _bcsr(weight: Array) -> BCSR:

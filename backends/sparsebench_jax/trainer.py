@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from sparsebench.method import Event, Method
 from sparsebench.models import Arrays
 from sparsebench.trainer import FrameworkCount, Metrics, Report, Tally, Task
 from sparsebench_jax import layout, optimizers, rewiring
+from sparsebench_jax.batches import Origin
 from sparsebench_jax.data import Data
 from sparsebench_jax.optimizers import Parameters
 from sparsebench_jax.program import CHUNK, Program, compile, slow_in_loops
@@ -74,40 +75,47 @@ class JaxTrainer:
 
     def train(self, state: JaxState, method: Method, feed: Feed, start: int, stop: int) -> tuple[JaxState, Tally]:
         """One optimizer step for each batch start … stop − 1."""
-        streamed = isinstance(state.task.dataset.train, Stream)
-        walk = self._stepwise if streamed or slow_in_loops(state.task, self.device.platform) else self._chunkwise
-        state, losses = walk(self._observing(state, method), method, feed, start, stop)
+        state, losses = self.advance(state, method, feed, start, stop)
         found = [np.zeros(0, np.float32), *map(np.atleast_1d, jax.device_get(losses))]
         # cut on the host: a slice on the device would compile for every length
         return state, Tally(np.concatenate(found)[: stop - start])
 
-    def _chunkwise(
+    def advance(
         self, state: JaxState, method: Method, feed: Feed, start: int, stop: int
     ) -> tuple[JaxState, list[jax.Array]]:
-        """In memory: as many steps at a time as a compiled loop has room for."""
-        program, task, losses = self._program(state.task), state.task, list[jax.Array]()
-        origin = self._data.origin(task, "train")
-        for first in range(start, stop, CHUNK):
-            last = min(first + CHUNK, stop)
-            batches = tuple(map(_padded, task.places(feed, first, last)))
-            rates = _padded(task.rates(first, last).astype(np.float32))
-            *kept, loss = program.segment(method.observe, *_carried(state), origin, batches, rates, last - first)
+        """The same without waiting for the device, whose losses are still to come; all transfers are explicit."""
+        state, losses = self._observing(state, method), list[jax.Array]()
+        for function, taken in self._calls(state.task, feed, start, stop):
+            *kept, loss = function(method.observe, *_carried(state), *taken)
             state = _after(state, *kept)
             losses.append(loss)
         return state, losses
 
-    def _stepwise(
-        self, state: JaxState, method: Method, feed: Feed, start: int, stop: int
-    ) -> tuple[JaxState, list[jax.Array]]:
-        """Streamed, or slow in a compiled loop: step by step, while the next batches are read."""
-        program, task, losses = self._program(state.task), state.task, list[jax.Array]()
-        origin = self._data.origin(task, "train")
-        for i, rate in zip(range(start, stop), task.rates(start, stop).astype(np.float32), strict=True):
-            batch = self._data.batch(task, feed, i)
-            *kept, loss = program.step(method.observe, *_carried(state), origin, batch, rate)
-            state = _after(state, *kept)
-            losses.append(loss)
-        return state, losses
+    def lowered(self, state: JaxState, method: Method, feed: Feed) -> Any:
+        """The compiled call that a segment consists of (`jax.stages.Lowered`); nothing is run."""
+        state = self._observing(state, method)
+        function, taken = next(self._calls(state.task, feed, 0, 1))
+        return function.lower(method.observe, *_carried(state), *taken)
+
+    def _calls(self, task: Task, feed: Feed, start: int, stop: int) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+        """(compiled function, what it takes beside the state): in memory, as many steps as a loop has room for.
+
+        Streamed, or where loops are slow, it is step by step, while the next batches are read.
+        """
+        program, origin = self._program(task), self.origin(task)
+        if isinstance(task.dataset.train, Stream) or slow_in_loops(task, self.device.platform):
+            for i, rate in zip(range(start, stop), task.rates(start, stop).astype(np.float32), strict=True):
+                yield program.step, (origin, *self._sent((self._data.batch(task, feed, i), rate)))
+            return
+        for first in range(start, stop, CHUNK):
+            last = min(first + CHUNK, stop)
+            batches = tuple(map(_padded, task.places(feed, first, last)))
+            rates = _padded(task.rates(first, last).astype(np.float32))
+            yield program.segment, (origin, *self._sent((batches, rates, np.int32(last - first))))
+
+    def origin(self, task: Task) -> Origin:
+        """What training batches are taken from, on the device."""
+        return self._data.origin(task, "train")
 
     def _observing(self, state: JaxState, method: Method) -> JaxState:
         """With room for what the method observes, if it does."""
@@ -123,8 +131,10 @@ class JaxTrainer:
         program = self._program(state.task)
         loss, rest, gradients = None, state.rest, None
         if method.needs_gradient:
-            origin, batch = self._data.origin(state.task, "train"), self._data.batch(state.task, feed, event.iteration)
-            loss, rest, gradients = program.gradient(state.parameters, rest, state.masks, origin, batch)
+            batch = self._sent(self._data.batch(state.task, feed, event.iteration))
+            loss, rest, gradients = program.gradient(
+                state.parameters, rest, state.masks, self.origin(state.task), batch
+            )
         layers = [layer for layer in state.task.layers if f"{layer.name}.weight" in state.masks]
         seen = Seen(state.parameters, gradients, state.masks, state.aux)
         new, values, changes = self._rewire(method, layers, feed.seed, event, budget, seen)
@@ -193,6 +203,10 @@ class JaxTrainer:
         if key not in self._programs:
             self._programs[key] = compile(task, self.optimizer(task.recipe), self.device.platform)
         return self._programs[key]
+
+    def _sent(self, arrays: Any) -> Any:
+        """On the device, without waiting for it."""
+        return jax.device_put(arrays, self.device)
 
     def _put(self, array: NDArray[Any]) -> jax.Array:
         """A copy of its own on the device: a donated buffer must not be the host's memory."""

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from sparsebench.hardware.kernels import Array, Bound, Hardware, Kernel, Linears, Missing, Precision
+from sparsebench_torch.memory import mask_bytes, step_bytes
+from sparsebench_torch.probes import probes
 
 Convert = Callable[[Tensor], Tensor]
 TYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "float16": torch.float16}
@@ -33,12 +35,15 @@ def hardware(device: str) -> Hardware:
     missing = [Missing("torch.compile", "not tried: it compiles for half a minute")]
     if device != "cuda":
         missing.append(Missing("torch 2:4", "torch has semi-structured kernels for CUDA only"))
-        return Hardware(kernels, missing)
+        return Hardware(kernels, missing, mask_bytes=mask_bytes, step_bytes=step_bytes, probes=probes(device))
     half = [
         Kernel("torch linear fp16", "dense", partial(_rows_first, on(), "float16", _same), "float16"),
         Kernel("torch 2:4 fp16", "2:4", partial(_rows_first, on(), "float16", _semi_structured), "float16"),
     ]
-    return Hardware([*kernels, *half], missing, lambda state: torch.cuda.synchronize(), torch.cuda.max_memory_allocated)
+    return Hardware(
+        [*kernels, *half], missing, lambda state: torch.cuda.synchronize(), torch.cuda.max_memory_allocated,
+        mask_bytes, step_bytes, probes(device),
+    )  # fmt: skip
 
 
 def _same(weight: Tensor) -> Tensor:

@@ -68,12 +68,12 @@ def connect(uri: str) -> MlflowClient:
     return load()(tracking_uri=uri)
 
 
-def experiment(client: MlflowClient, uri: str, artifacts: Path) -> str:
-    """The id of our experiment, created where it is not there and restored where it was deleted."""
-    found = client.get_experiment_by_name(EXPERIMENT)
+def experiment(client: MlflowClient, uri: str, artifacts: Path, name: str = EXPERIMENT) -> str:
+    """The id of an experiment of ours, created where it is not there and restored where it was deleted."""
+    found = client.get_experiment_by_name(name)
     if found is None:
         location = None if is_server(uri) else artifacts.absolute().as_uri()
-        return client.create_experiment(EXPERIMENT, artifact_location=location)
+        return client.create_experiment(name, artifact_location=location)
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     return found.experiment_id

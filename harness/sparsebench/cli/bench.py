@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter, validators
 
 from sparsebench import plugins
-from sparsebench.cli import benched
+from sparsebench.cli import benched, board
 from sparsebench.cli.devices import absent
+from sparsebench.cli.options import RUNS, MLflow, Records, check_writable
 from sparsebench.cli.output import complain, note, say
 from sparsebench.errors import UserError
-from sparsebench.hardware import workloads
+from sparsebench.hardware import documents, workloads
 from sparsebench.hardware.kernels import Missing
+from sparsebench.hardware.schema import Document
 from sparsebench.hardware.suite import Plan, run
 from sparsebench.mistakes import refuse, told
 from sparsebench.models import declared_builder
 
-Document = dict[str, Any]
+Format = Literal["table", "json"]
 
 
 def bench(
@@ -33,28 +34,51 @@ def bench(
     backend: Annotated[
         list[str] | None, Parameter(help="a backend, may be given again; default: all installed", negative="")
     ] = None,
+    precision: Annotated[
+        list[workloads.Precision] | None, Parameter(help="of training, may be given again; default: both", negative="")
+    ] = None,
     device: Annotated[Literal["cpu", "cuda"], Parameter(help="what to measure")] = "cpu",
     repeats: Annotated[int, Parameter(help="pairs of a comparison", validator=validators.Number(gte=1))] = 20,
     seconds: Annotated[
         float, Parameter(help="about how long it may take; repeats are cut first", validator=validators.Number(gt=0))
-    ] = 300,
-    format: Annotated[Literal["table", "json"], Parameter(help="how to print it")] = "table",
-    to: Annotated[Path | None, Parameter(help="write the JSON document to this file, too")] = None,
+    ] = 600,
+    format: Annotated[Format, Parameter(help="how to print it")] = "table",
+    records: Annotated[Records, Parameter(help="folder of run records; the document goes to `hardware` in it")] = RUNS,
+    to: Annotated[Path | None, Parameter(help="write the document to this file, too")] = None,
+    mlflow: Annotated[MLflow, Parameter(help="mirror the document to MLflow")] = True,
+    show: Annotated[Path | None, Parameter(help="measure nothing: print this document of an earlier run")] = None,
 ) -> int:
     """Measure dense and masked steps, and kernels that are really sparse, against the best dense engine."""
-    plan = _plan(model or (), backend or (), device, repeats, seconds)
+    if show is not None:
+        if model or backend or precision or to:
+            raise UserError("--show prints a document as it is: leave --model, --backend, --precision and --to out")
+        _print(documents.read(show), format)
+        return 0
+    plan = _plan(model or (), backend or (), precision or workloads.PRECISIONS, device, repeats, seconds)
     _check_file(to)
+    check_writable(records)
     document = _measured(plan)
     if to is not None:
-        to.write_text(json.dumps(document, indent=1) + "\n")
+        to.write_text(documents.text(document) + "\n")
+    path = documents.write(document, records)
+    _print(document, format)
+    note(f"document: {path}")
+    if mlflow:
+        board.mirror_hardware([path], records)
+    return 1 if document.failed else 0
+
+
+def _print(document: Document, format: Format) -> None:
     if format == "json":
-        say(json.dumps(document, indent=1))
+        say(documents.text(document))
     else:
         benched.show(document)
-    return 1 if document["failed"] else 0
 
 
-def _plan(models: Sequence[str], names: Sequence[str], device: str, repeats: int, seconds: float) -> Plan:
+def _plan(
+    models: Sequence[str], names: Sequence[str], precisions: Sequence[workloads.Precision], device: str, repeats: int,
+    seconds: float,
+) -> Plan:  # fmt: skip
     """What can be measured of what was asked for; where nothing is named, what is not installed is only told.
 
     Raises:
@@ -73,7 +97,7 @@ def _plan(models: Sequence[str], names: Sequence[str], device: str, repeats: int
         backends = [name for name in backends if not unbuildable[name]]
     refuse([line for name in backends for line in unbuildable[name]])
     refuse(absent(backends, device))
-    return Plan(device, chosen, backends, repeats, seconds, missing)
+    return Plan(device, chosen, backends, list(dict.fromkeys(precisions)), repeats, seconds, missing)
 
 
 def _unbuildable(backend: str, chosen: Sequence[workloads.Workload]) -> list[str]:
@@ -99,8 +123,8 @@ def _measured(plan: Plan) -> Document:
     """The document; what processes print is kept where one of them failed."""
     folder = Path(tempfile.mkdtemp(prefix="sparsebench-bench-"))
     try:
-        document = run(plan, folder, lambda name: note(f"measuring {name}"))
-        if document["failed"]:
+        document = documents.made(run(plan, folder, lambda name: note(f"measuring {name}")))
+        if document.failed:
             kept = Path(tempfile.mkdtemp(prefix="sparsebench-bench-")) / "log"
             shutil.move(folder / "log", kept)
             complain(f"something failed, see `missing`; what its process printed is in {kept}")

@@ -9,82 +9,121 @@ from typing import Any
 from sparsebench.cli.output import say
 from sparsebench.cli.tables import COUNT, TEXT, Column, wrapped
 from sparsebench.cli.tables import show as show_table
+from sparsebench.hardware.floors import floor
 from sparsebench.hardware.intervals import Ratio
+from sparsebench.hardware.schema import Absent, Ceilings, Document, Memory, Product, Step
 
-Document = dict[str, Any]
 MILLISECONDS = Column(lambda seconds: f"{1000 * seconds:.3g}" if seconds < 1 else f"{1000 * seconds:,.0f}")
 SECONDS = Column("{:.1f}".format)
-MEGABYTES = Column(lambda count: f"{count / 1e6:,.0f}")
-RATIO = Column("{:g}".format)
+MEGABYTES = Column(lambda count: f"{count / 1e6:,.{1 if count < 1e7 else 0}f}")
 
 
 def show(document: Document) -> None:
     """Machine, steps, kernels, and what is not there."""
     for line in machine(document):
         say(line)
-    _show_steps(document["steps"])
-    for name in dict.fromkeys(row["name"] for row in document["products"]):
-        _show_product([row for row in document["products"] if row["name"] == name])
-    if document["products"]:
-        say("speed-up over the best dense engine of the same precision, [95 % interval] of paired ratios; below 1")
-        say("it is slower; none shown: the interval holds 1, or there were too few pairs for one")
+    for precision in dict.fromkeys(step.precision for step in document.steps):
+        rows = [step for step in document.steps if step.precision == precision]
+        _show_steps(rows, precision, document.machine.ceilings)
+    if document.steps:
+        _show_around(document.steps)
+    for name in dict.fromkeys(row.name for row in document.products):
+        _show_product([row for row in document.products if row.name == name])
+    if document.products:
+        _tell(
+            "speed-up over the best dense engine of the same precision, [95 % interval] of paired ratios; below 1 it "
+            "is slower; none shown: the interval holds 1, or there were too few pairs for one"
+        )
         say("")
-    _show_list("missing:", _grouped(document["missing"]))
-    _show_list("cut for lack of time:", document["cut"])
+    _show_list("missing:", _grouped(document.missing))
+    _show_list("cut for lack of time:", document.cut)
+
+
+def _tell(text: str) -> None:
+    for line in wrapped(text):
+        say(line)
 
 
 def machine(document: Document) -> list[str]:
     """What was measured, and with what."""
-    found, settings = document["machine"], document["settings"]
-    clock = f" at {found['cpu_mhz']:,.0f} MHz" if found["cpu_mhz"] else ""
-    lines = [f"{found['cpu']}{clock}, {found['threads']} threads, device {found['device']}"]
-    if found["device"] == "cuda":
-        lines.append(", ".join(f"{key} {value}" for key, value in (found["gpu"] or {"GPU": "unknown"}).items()))
-    packages = ", ".join(f"{name} {version}" for name, version in sorted(found["packages"].items()))
-    commit = f" ({found['commit']})" if found["commit"] else ""
-    lines += wrapped(f"sparsebench {found['sparsebench']}{commit}, Python {found['python']}, {packages}")
-    return [*lines, f"{settings['repeats']} repeats, interleaved, warm-up discarded; started {found['started']}"]
+    found = document.machine
+    clock = f" at {found.cpu_mhz:,.0f} MHz" if found.cpu_mhz else ""
+    lines = [f"{found.cpu}{clock}, {found.threads} threads, device {found.device}"]
+    if found.device == "cuda":
+        lines.append(", ".join(f"{key} {value}" for key, value in (found.gpu or {"GPU": "unknown"}).items()))
+    packages = ", ".join(f"{name} {version}" for name, version in sorted(found.packages.items()))
+    commit = f" ({found.commit})" if found.commit else ""
+    lines += wrapped(f"sparsebench {found.sparsebench}{commit}, Python {found.python}, {packages}")
+    lines += _limits(found.ceilings)
+    return [*lines, f"{document.settings.repeats} repeats, interleaved, warm-up discarded; started {found.started}"]
 
 
-def _show_steps(rows: Sequence[Document]) -> None:
-    if not rows:
-        return
-    columns = [("model", TEXT), ("backend", TEXT), ("batch", COUNT), ("px", COUNT), ("dense ms", MILLISECONDS),
-               ("masked ms", MILLISECONDS), ("masked / dense", TEXT), ("images/s", COUNT)]  # fmt: skip
+def _limits(ceilings: Ceilings) -> list[str]:
+    """What the device does at most."""
+    told = [f"{name} {each.rate / 1e9:,.0f} GFLOP/s ({each.by})" for name, each in ceilings.products.items()]
+    if ceilings.memory:
+        told.insert(0, f"memory {ceilings.memory.rate / 1e9:,.1f} GB/s ({ceilings.memory.by})")
+    return wrapped(f"at most: {', '.join(told)}") if told else []
+
+
+def _show_steps(rows: Sequence[Step], precision: str, ceilings: Ceilings) -> None:
+    columns = [("model", TEXT), ("backend", TEXT), ("batch", COUNT), ("px", COUNT), ("floor", MILLISECONDS),
+               ("dense", MILLISECONDS), ("masked", MILLISECONDS), ("masked / dense", TEXT),
+               ("images/s", COUNT)]  # fmt: skip
     say("")
-    say(f"a training step, dense and masked ({rows[0]['sparsity']:g} {rows[0]['distribution']}); images/s masked")
-    show_table(columns, [_step(row) for row in rows])
-    say("one update of all masks by RigL, its dense gradient included; and what the first dense step, masked step")
-    say("and update took longer than later ones: compilation, first use")
-    columns = [("model", TEXT), ("backend", TEXT), ("update ms", MILLISECONDS), ("memory MB", MEGABYTES),
+    _tell(
+        f"milliseconds of a training step in {precision}, dense and masked ({rows[0].sparsity:g} "
+        f"{rows[0].distribution}); images/s masked; floor: the operations of a dense step, or its passes over the "
+        "parameters, at the rates above"
+    )
+    show_table(columns, [_step(row, ceilings) for row in rows])
+
+
+def _step(row: Step, ceilings: Ceilings) -> list[Any]:
+    least, seconds, rate = floor(row, ceilings), row.step_seconds, row.images_per_second.masked
+    at = [row.model, row.backend, row.batch, row.size, "unknown" if least is None else least]
+    return [*at, seconds.dense, seconds.masked, bounded(row.masked_to_dense.ratio, 3), round(rate)]
+
+
+def _show_around(rows: Sequence[Step]) -> None:
+    columns = [("model", TEXT), ("backend", TEXT), ("precision", TEXT), ("update ms", MILLISECONDS),
                ("first dense s", SECONDS), ("first masked s", SECONDS), ("first update s", SECONDS)]  # fmt: skip
+    _tell(
+        "one update of all masks by RigL, its dense gradient included; and what the first dense step, masked step and "
+        "update took longer than later ones: compilation, first use"
+    )
     show_table(columns, [_around(row) for row in rows])
-    for what in dict.fromkeys(row["memory"]["of"] for row in rows):
-        for line in wrapped(f"memory: {what}"):
-            say(line)
+    columns = [("model", TEXT), ("backend", TEXT), ("precision", TEXT), ("masks", TEXT), ("dense", MEGABYTES),
+               ("masked", MEGABYTES), ("extra", MEGABYTES), ("peak", MEGABYTES)]  # fmt: skip
+    whose = " or ".join(dict.fromkeys(row.memory.of for row in rows))
+    _tell(
+        "megabytes of arrays alive at one time in a dense step and in a masked one, the data set's not; extra: the "
+        "difference; masks: their own, by type; peak: the most that a masked network in training has taken of "
+        f"{whose}, compilation included"
+    )
+    show_table(columns, [[row.model, row.backend, row.precision, *_held(row.memory)] for row in rows])
 
 
-def _step(row: Document) -> list[Any]:
-    seconds, ratio = row["step_seconds"], Ratio(**row["masked_to_dense"])
-    at = (row[key] for key in ("model", "backend", "batch", "size"))
-    return [*at, seconds["dense"], seconds["masked"], bounded(ratio, 3), round(row["images_per_second"]["masked"])]
+def _around(row: Step) -> list[Any]:
+    update = (row.update.median, row.update.compile_seconds) if row.update else ("cut", "cut")
+    compiled = row.compile_seconds
+    return [row.model, row.backend, row.precision, update[0], compiled.dense, compiled.masked, update[1]]
 
 
-def _around(row: Document) -> list[Any]:
-    compiled, update, held = row["compile_seconds"], row["update"], row["memory"]["bytes"]
-    held = math.nan if held is None else held
-    milliseconds, first = (update["median"], update["compile_seconds"]) if update else ("cut", "cut")
-    return [row["model"], row["backend"], milliseconds, held, compiled["dense"], compiled["masked"], first]
+def _held(memory: Memory) -> list[Any]:
+    masks = " + ".join(f"{MEGABYTES.write(count)} {kind}" for kind, count in sorted(memory.masks.items())) or "none"
+    sizes = [math.nan if size is None else size for size in (memory.dense, memory.masked, memory.peak)]
+    return [masks, sizes[0], sizes[1], sizes[1] - sizes[0], sizes[2]]
 
 
-def _show_product(rows: Sequence[Document]) -> None:
+def _show_product(rows: Sequence[Product]) -> None:
     """A line for each sparse kernel, a column for each density, the ratio in theory below."""
-    densities = list(dict.fromkeys(row["density"] for row in rows))
-    shapes = " → ".join(f"{shape[0]} × {shape[1]}" for shape in rows[0]["shapes"])
+    densities = list(dict.fromkeys(row.density for row in rows))
+    shapes = " → ".join(f"{shape[0]} × {shape[1]}" for shape in rows[0].shapes)
     say("")
-    say(f"{rows[0]['name']}: {shapes}, {rows[0]['rows']} rows")
-    kernels = list(dict.fromkeys(row["kernel"] for row in rows if row["pattern"] != "dense"))
-    cells = {(row["kernel"], row["density"]): row for row in rows}
+    say(f"{rows[0].name}: {shapes}, {rows[0].rows} rows")
+    kernels = list(dict.fromkeys(row.kernel for row in rows if row.pattern != "dense"))
+    cells = {(row.kernel, row.density): row for row in rows}
     body = [[name, *(_speedup(cells.get((name, density))) for density in densities)] for name in kernels]
     dense = ["best dense", *(_best(rows, density) for density in densities)]
     show_table(
@@ -94,21 +133,21 @@ def _show_product(rows: Sequence[Document]) -> None:
     )
 
 
-def _best(rows: Sequence[Document], density: float) -> str:
+def _best(rows: Sequence[Product], density: float) -> str:
     """The float32 engine with the least median."""
-    dense = [row for row in rows if (row["density"], row["pattern"], row["precision"]) == (density, "dense", "float32")]
+    dense = [row for row in rows if (row.density, row.pattern, row.precision) == (density, "dense", "float32")]
     if not dense:
         return "none"
-    best = min(dense, key=lambda row: row["median"])
-    return f"{best['kernel']} {MILLISECONDS.write(best['median'])} ms"
+    best = min(dense, key=lambda row: row.median)
+    return f"{best.kernel} {MILLISECONDS.write(best.median)} ms"
 
 
-def _speedup(row: Document | None) -> str:
+def _speedup(row: Product | None) -> str:
     if row is None:
         return "missing"
-    if row["speedup"] is None:
+    if row.speedup is None:
         return "no dense engine"
-    ratio = Ratio(**row["speedup"])
+    ratio = row.speedup.ratio
     return bounded(ratio, 2) if ratio.clear else "none shown"
 
 
@@ -119,11 +158,11 @@ def bounded(ratio: Ratio, places: int) -> str:
     return f"{ratio.median:.{places}f} [{ratio.low:.{places}f}, {ratio.high:.{places}f}]"
 
 
-def _grouped(missing: Iterable[Document]) -> list[str]:
+def _grouped(missing: Iterable[Absent]) -> list[str]:
     """A line for each reason, with all that it holds for."""
     by_reason: dict[str, list[str]] = {}
     for each in missing:
-        by_reason.setdefault(each["reason"], []).append(each["what"])
+        by_reason.setdefault(each.reason, []).append(each.what)
     return [f"{', '.join(what)}: {reason}" for reason, what in by_reason.items()]
 
 
@@ -132,5 +171,4 @@ def _show_list(title: str, lines: Sequence[str]) -> None:
         return
     say(title)
     for text in lines:
-        for line in wrapped(f"  {text}"):
-            say(line)
+        _tell(f"  {text}")

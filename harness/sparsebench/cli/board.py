@@ -136,6 +136,22 @@ def publish(found: Sequence[store.Record], records: Path) -> None:
         warn(f"MLflow has no page of the board, or an old one ({tracking.line(error)})")
 
 
+def mirror_hardware(paths: Sequence[Path], records: Path) -> None:
+    """Mirror hardware documents to MLflow; what goes wrong there is a warning, since the files are the truth."""
+    if not paths:
+        return
+    try:
+        from sparsebench_board import hardware, tracking
+
+        with alone(records):
+            outcome = hardware.mirror(paths, *tracking.default_store(records))
+    except UserError as error:
+        warn(str(error))
+        return
+    if outcome.failed:
+        warn(f"{outcome}; documents are complete, `{with_records('sparsebench ui', records)}` mirrors the rest")
+
+
 def serve(records: Path, host: str, port: int) -> None:
     """MLflow's pages over these records, until Ctrl-C.
 

@@ -13,6 +13,7 @@ from sparsebench.cli.options import RUNS, MLflow, Records, check_readable, check
 from sparsebench.cli.output import say
 from sparsebench.cli.work import recorded
 from sparsebench.errors import UserError
+from sparsebench.hardware import documents
 
 
 def importing(
@@ -22,21 +23,27 @@ def importing(
     records: Records = RUNS,
     mlflow: MLflow = True,
 ) -> None:
-    """Copy the records that are missing here, then mirror all of them. Doing it again changes nothing.
+    """Copy the records and hardware documents that are missing here, then mirror them. Again, it changes nothing.
 
-    Every record is read before the first is copied; one that is damaged stops the import.
+    Every one is read before the first is copied; one that is damaged stops the import.
     """
     check_readable(source, "give the one that holds them")
     check_writable(records)
-    found = [_sound(record) for record in store.read_all(source)]
-    if not found:
+    found, measured = [_sound(record) for record in store.read_all(source)], documents.paths(source)
+    for path in measured:
+        documents.read(path)
+    if not found and not measured:
         raise UserError(f"no records in {source}: give the folder that holds them, such as {RUNS}")
     missing = [record for record in found if not recorded(records, record.id)]
     for record in missing:
         store.copy(record, records)
     say(f"{len(found)} records read, {len(missing)} new, {len(found) - len(missing)} were here")
+    taken = sum(documents.take_in(path, records) for path in measured)
+    if measured:
+        say(f"{len(measured)} hardware documents read, {taken} new, {len(measured) - taken} were here")
     if mlflow:
         board.mirror_pending(board.read(records, [record.id for record in found]), records)
+        board.mirror_hardware(documents.paths(records) if taken else [], records)
     say(f"next: {with_records('sparsebench leaderboard', records)}")
 
 

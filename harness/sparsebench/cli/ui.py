@@ -10,6 +10,7 @@ from sparsebench import index
 from sparsebench.cli import board
 from sparsebench.cli.options import RUNS, Records, check_readable, check_writable
 from sparsebench.errors import UserError
+from sparsebench.hardware import documents
 
 
 def ui(
@@ -21,9 +22,10 @@ def ui(
     """Browse all runs in MLflow. What is not mirrored yet is mirrored first; Ctrl-C ends it."""
     check_readable(records)
     check_writable(records)
-    found = index.read_all(records)
-    if not found:
+    found, measured = index.read_all(records), documents.paths(records)
+    if not found and not measured:
         raise UserError(f"no records in {records}: there is nothing to show yet; `sparsebench run quick` makes some")
     board.mirror(found, records)
+    board.mirror_hardware(measured, records)
     board.publish(found, records)
     board.serve(records, host, port)

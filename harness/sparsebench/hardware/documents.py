@@ -51,6 +51,11 @@ def read(path: Path) -> Document:
     Raises:
         UserError: there is none, or it is damaged, too large or of another schema.
     """
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[Document, bytes]:
+    """The document and the bytes that it was in; raises as `read` does."""
     try:
         if not path.is_file():
             raise UserError(f"no hardware document at {path}: `sparsebench bench` writes some")
@@ -58,7 +63,7 @@ def read(path: Path) -> Document:
             content = file.read(LARGEST + 1)
         if len(content) > LARGEST:
             raise ValueError(f"it is larger than {LARGEST:,} bytes")
-        return Document.model_validate_json(content)
+        return Document.model_validate_json(content), content
     except OSError as error:
         reason = str(error.strerror)
     except ValidationError as error:
@@ -91,16 +96,33 @@ def write(document: Document, records: Path) -> Path:
     Raises:
         UserError: it cannot be written.
     """
+    return _put((text(document) + "\n").encode(), records, _name(document))
+
+
+def take_in(path: Path, records: Path) -> bool:
+    """Put a document that was made elsewhere among the records, unless it is there.
+
+    Raises:
+        UserError: it cannot be read or written.
+    """
+    document, content = _read(path)
+    if any(known.read_bytes() == content for known in paths(records)):
+        return False
+    _put(content, records, _name(document))
+    return True
+
+
+def _put(content: bytes, records: Path, name: str) -> Path:
     folder = records / FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".", suffix=".json", delete=False) as file:
-            file.write(text(document) + "\n")
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=".json", delete=False) as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(file.name, 0o644)
         with alone(folder):
-            path = _free(folder, _name(document))
+            path = _free(folder, name)
             os.rename(file.name, path)
     except OSError as error:
         raise UserError(f"{folder}: the hardware document cannot be written ({error}): is there room?") from error

@@ -35,6 +35,7 @@ Moment = Annotated[Text, AfterValidator(_moment)]
 Positive = Annotated[int, Field(gt=0, lt=2**63)]
 Size = Annotated[int, Field(ge=0, lt=2**63)]
 Seconds = Annotated[float, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0)]
 Amount = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Device = Literal["cpu", "cuda"]
@@ -49,9 +50,9 @@ class Part(BaseModel):
 class Compared(Part):
     """The median of paired ratios and its 95 % interval; without bounds where there were too few pairs."""
 
-    median: Seconds
-    low: Seconds | None
-    high: Seconds | None
+    median: Rate
+    low: Rate | None
+    high: Rate | None
     pairs: Positive
 
     @model_validator(mode="after")
@@ -74,7 +75,7 @@ class Compared(Part):
 class Ceiling(Part):
     """The highest rate that was measured, in bytes or operations a second, and what reached it."""
 
-    rate: Amount
+    rate: Rate
     by: Text
 
 
@@ -175,7 +176,8 @@ class Memory(Part):
 class Step(Workload):
     """One model in one backend and precision; `steps` steps are one observation.
 
-    `flops` are those of a dense step; `parameters` are all of the network's, `prunable` what masks are on.
+    `flops` are those of a dense step, None: unknown; `parameters` are all of the network's, `prunable` those that masks
+    are on.
     """
 
     backend: Text
@@ -183,7 +185,7 @@ class Step(Workload):
     sparsity: Share
     distribution: Text
     steps: Positive
-    flops: Amount
+    flops: Amount | None
     parameters: Positive
     prunable: Positive
     seconds: Observations
@@ -214,7 +216,7 @@ class Product(Part):
     in_a_row: Positive
     best_dense: Text | None
     speedup: Compared | None
-    theory: Seconds
+    theory: Rate
 
 
 # ---- the whole ------------------------------------------------------------------------------------------------

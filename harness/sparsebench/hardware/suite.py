@@ -1,20 +1,11 @@
 """The whole benchmark: parts one after another, each in a process of its own that has all cores, within a time.
 
-The document is what `sparsebench bench --format json` prints:
-
-    schema, kind     1 and "hardware"
-    machine          device, processor, clocks, versions: `machine.described`
-    settings         what was asked for
-    steps            one entry for each model and backend: `training.measure`
-    products         one for each layer, density and kernel: `products.measure`
-    missing          what could not be measured: {what, reason}
-    cut              what there was no time for, in words
-
-Times are seconds, sizes bytes; a ratio is {median, low, high, pairs} as in `intervals.Ratio`.
+What `run` returns are the parts of a `schema.Document`.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -25,14 +16,14 @@ from types import MappingProxyType
 from typing import Any
 
 from sparsebench import plugins, pool
-from sparsebench.hardware import products, training
+from sparsebench.hardware import ceilings, products, training
 from sparsebench.hardware.kernels import Missing
 from sparsebench.hardware.machine import described
 from sparsebench.hardware.products import Product, of_layer
-from sparsebench.hardware.workloads import Workload, layers
+from sparsebench.hardware.schema import SCHEMA
+from sparsebench.hardware.workloads import Precision, Workload, layers
 from sparsebench.worker import Failed, Finished, Report
 
-SCHEMA = 1
 LAYERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"lenet-300-100": ("fc1",), "resnet50": ("layer1.0.conv3", "layer3.1.conv1", "fc")}
 )
@@ -51,6 +42,7 @@ class Plan:
     device: str
     workloads: Sequence[Workload]
     backends: Sequence[str]
+    precisions: Sequence[Precision]
     repeats: int
     seconds: float
     missing: Sequence[Missing] = ()
@@ -87,14 +79,17 @@ def run(plan: Plan, folder: Path, tell: Tell) -> Document:
 
 
 def _parts(plan: Plan) -> Iterator[Part]:
-    """Kernels first, then models as they are listed: what one leaves of its time, the later and larger may use."""
+    """Kernels first, then models as they are listed: what one leaves of its time, the later and larger may use.
+
+    The second precision comes last: where time is short, it is what is cut.
+    """
+    yield Part("ceilings", partial(ceilings.measure, plan.backends, plan.device))
     if chosen := list(_products(plan.workloads)):
         given = (chosen, plan.backends, plan.device, plan.repeats)
         yield Part("sparse kernels", partial(products.measure, *given), weight=3)
-    for workload in plan.workloads:
-        for name in plan.backends:
-            given = (workload, name, plan.device, plan.repeats)
-            yield Part(f"{workload.model} {name}", partial(training.measure, *given))
+    for precision, workload, name in itertools.product(plan.precisions, plan.workloads, plan.backends):
+        given = (workload, precision, name, plan.device, plan.repeats)
+        yield Part(f"{workload.model} {name} {precision}", partial(training.measure, *given))
 
 
 def _products(workloads: Sequence[Workload]) -> Iterator[Product]:
@@ -112,6 +107,9 @@ def _enter(document: Document, part: Part, outcome: Document | Failed) -> None:
     if isinstance(outcome, Failed):
         document["missing"].append(asdict(Missing(part.name, outcome.reason)))
         document["failed"] = True
+    elif "ceilings" in outcome:
+        document["machine"]["ceilings"] = outcome["ceilings"]
+        document["missing"] += outcome["missing"]
     elif "products" in outcome:
         for key in ("products", "missing", "cut"):
             document[key] += outcome[key]

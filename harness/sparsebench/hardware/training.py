@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from sparsebench import plugins
+from sparsebench import ledger, plugins
+from sparsebench.conventions import known
 from sparsebench.distributions import erk
 from sparsebench.hardware import memory, workloads
 from sparsebench.hardware.intervals import FEWEST, ratio
 from sparsebench.hardware.kernels import Hardware
 from sparsebench.hardware.timing import Seconds, in_a_row, interleaved, took
-from sparsebench.hardware.workloads import Workload
+from sparsebench.hardware.workloads import Precision, Workload
 from sparsebench.masks import Counts, Masks, Weights, budget, first_masks
 from sparsebench.method import Event, Method
 from sparsebench.methods.dense import dense
@@ -30,6 +31,7 @@ OBSERVATION = 0.1
 MOST_STEPS = 100
 DROP_FRACTION = 0.3
 UPDATES = 10
+STATISTICS = ("running_mean", "running_var")
 PAIRS_SHARE = 0.7
 """Of the time there is, when pairs end: updates want the rest."""
 
@@ -65,16 +67,20 @@ class Training:
         self.hardware.wait(self.state)
         self.updates += 1
 
+    def bytes(self) -> int | None:
+        """The most bytes of arrays alive within a step."""
+        return self.hardware.step_bytes(self.trainer, self.state, self.method, self.task.feed(0))
+
     def _budget(self, event: Event) -> dict[str, Counts]:
         now = {name: int(mask.sum()) for name, mask in self.trainer.masks(self.state).items()}
         return budget(rigl, self.task.prunable, self.plan, now, event)
 
 
-def measure(workload: Workload, name: str, device: str, repeats: int, seconds: float) -> Document:
-    """One model in one backend, in about `seconds` (more if compilation and the fewest pairs take more)."""
+def measure(workload: Workload, precision: Precision, name: str, device: str, repeats: int, seconds: float) -> Document:
+    """One model in one backend and precision, in about `seconds` (or what compilation and the fewest pairs take)."""
     began = time.perf_counter()
     backend = plugins.load("backends", name)
-    trainer, hardware, task = backend.trainer(device), backend.hardware(device), workloads.task(workload)
+    trainer, hardware, task = backend.trainer(device), backend.hardware(device), workloads.task(workload, precision)
     start = memory.resident()
     plan, weights = erk(task.prunable, SPARSITY), initial_weights(task.model, task.input, seed=0)
     masks = first_masks(static, task.prunable, plan, weights, seed=0)
@@ -82,8 +88,9 @@ def measure(workload: Workload, name: str, device: str, repeats: int, seconds: f
     first = {"masked": took(lambda: masked.begin(weights, masks))}
     steps = in_a_row(lambda: masked.train(1), OBSERVATION, MOST_STEPS)
     masked.train(steps)
-    held = _held(hardware, start)
+    peak = _peak(hardware, start)
     first["dense"] = took(lambda: plain.begin(weights, {}))
+    held = {"masked": masked.bytes(), "dense": plain.bytes(), "masks": dict(hardware.mask_bytes(masked.state))}
     works: dict[str, Callable[[], object]] = {
         "masked": lambda: masked.train(steps),
         "dense": lambda: plain.train(steps),
@@ -93,11 +100,21 @@ def measure(workload: Workload, name: str, device: str, repeats: int, seconds: f
     updates = None if time.perf_counter() > began + seconds else _updates(masked, began + seconds)
     pairs = len(done["masked"])
     return {
-        **asdict(workload), "backend": name, "sparsity": SPARSITY, "distribution": "erk", "steps": steps,
+        **asdict(workload), "backend": name, "precision": precision, "sparsity": SPARSITY, "distribution": "erk",
+        "steps": steps, **_size(task, weights),
         **_steps({each: values / steps for each, values in done.items()}, first, workload.batch),
-        "update": updates, "memory": held,
-        "cut": _cut(pairs, repeats, updates),
+        "update": updates, "memory": peak | held, "cut": _cut(pairs, repeats, updates),
     }  # fmt: skip
+
+
+def _size(task: Task, weights: Weights) -> Document:
+    """What floors follow from; running statistics are no parameters."""
+    trained = [array for name, array in weights.items() if not name.endswith(STATISTICS)]
+    return {
+        "flops": known(3.0 * ledger.dense(task.layers) * task.recipe.batch_size),
+        "parameters": sum(array.size for array in trained),
+        "prunable": sum(layer.size for layer in task.prunable),
+    }
 
 
 def _steps(seconds: Mapping[str, Seconds], first: Mapping[str, float], batch: int) -> Document:
@@ -122,15 +139,15 @@ def _updates(training: Training, until: float) -> Document:
     return {"seconds": seconds, "median": median, "compile_seconds": max(0.0, first - median)}
 
 
-def _held(hardware: Hardware, start: int | None) -> Document:
-    """What a masked network in training has held at most."""
+def _peak(hardware: Hardware, start: int | None) -> Document:
+    """What a masked network in training has held at most, compilation included."""
     if (on_device := hardware.peak_memory()) is not None:
-        return {"bytes": on_device, "of": "peak of the device's memory"}
+        return {"peak": on_device, "of": "the device's memory"}
     peak = memory.peak_resident()
     known = start is not None and peak is not None
     return {
-        "bytes": max(0, (peak or 0) - (start or 0)) if known else None,
-        "of": "peak of the process's resident memory above that with the framework loaded, compilation included",
+        "peak": max(0, (peak or 0) - (start or 0)) if known else None,
+        "of": "the process's resident memory above that with the framework loaded",
     }
 
 

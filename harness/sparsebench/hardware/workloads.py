@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from sparsebench.layers import Layer
 from sparsebench.models import Input
 from sparsebench.trainer import Task
 
+Precision = Literal["float32", "bfloat16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+"""In which networks are trained."""
 BATCHES = 16
 """In the training set: enough that none is still in the cache when its turn comes again."""
 
@@ -80,11 +84,13 @@ def layers(workload: Workload) -> tuple[Layer, ...]:
     return plugins.load("models", workload.model).layers(input_of(workload))
 
 
-def task(workload: Workload) -> Task:
+def task(workload: Workload, precision: Precision = "float32") -> Task:
     """The workload on random images, with SGD and momentum, at a constant rate."""
     given, generator, count = input_of(workload), np.random.default_rng(0), BATCHES * workload.batch
     images = generator.integers(0, 256, (count, *given.shape), np.uint8)
     split = Split(images, generator.integers(0, given.classes, count, np.int32))
     data = Dataset("random", given.classes, split, split, standardising_table(images))
-    recipe = Recipe(batch_size=workload.batch, steps=BATCHES, schedule="constant", learning_rate=0.01)
+    recipe = Recipe(
+        batch_size=workload.batch, steps=BATCHES, schedule="constant", learning_rate=0.01, precision=precision
+    )
     return Task(plugins.load("models", workload.model), data, recipe, BATCHES)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TypeVar
 
-from sparsebench.errors import UserError
-from sparsebench.records import Record
 from sparsebench_board import labels
 from sparsebench_board.columns import BACKEND, DISTRIBUTION, LENGTH, METHOD, SPARSITY, benchmarks, preamble, title
-from sparsebench_board.pictures.kind import Kind
 from sparsebench_board.references import Reference, matching, published
 from sparsebench_board.rows import Row
 from sparsebench_board.sheets import Column, Sheet, lines
 from sparsebench_board.site import names, tables
+from sparsebench_board.site.drawing import Drawn
 from sparsebench_board.site.tables import Table
 from sparsebench_board.site.views import Section
 from sparsebench_board.views import published as references
@@ -85,23 +83,16 @@ def all_benchmarks(rows: Sequence[Row], sections: Sequence[Sequence[Section]]) -
     return [Benchmark(names.benchmark(group[0]), title(group), group, own) for group, own in groups]
 
 
-def pictures(
-    kinds: Mapping[str, Kind], benchmark: Benchmark, records: Sequence[Record]
-) -> tuple[list[Picture], list[tuple[str, str]]]:
-    """Every kind that shows whole benchmarks; and those with nothing to draw here: title and reason."""
-    drawn: list[Picture] = []
-    undrawn: list[tuple[str, str]] = []
-    for kind in kinds.values():
-        if not kind.whole:
-            continue
-        try:
-            svg = kind.svg(records)
-        except UserError as error:
-            undrawn.append((kind.title, str(error)))
-        else:
-            file = f"pictures/{benchmark.name}_{names.slug(kind.name)}.svg"
-            drawn.append(Picture(kind.title, kind.description, svg, file))
-    return drawn, undrawn
+def pictures(benchmark: Benchmark, drawn: Sequence[Drawn]) -> tuple[list[Picture], list[tuple[str, str]]]:
+    """Those that there are; and of the others title and reason."""
+    shown = [
+        Picture(
+            each.kind.title, each.kind.description, each.svg,
+            f"pictures/{benchmark.name}_{names.slug(each.kind.name)}.svg",
+        )
+        for each in drawn if each.svg
+    ]  # fmt: skip
+    return shown, [(each.kind.title, each.reason) for each in drawn if not each.svg]
 
 
 def counts(rows: Sequence[Row]) -> str:

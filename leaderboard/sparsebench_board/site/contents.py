@@ -14,6 +14,7 @@ from sparsebench.errors import UserError
 from sparsebench.records import Record
 from sparsebench_board import labels
 from sparsebench_board.cells import Cell, cells
+from sparsebench_board.columns import benchmarks as groups
 from sparsebench_board.formats import formatted
 from sparsebench_board.labels import plain
 from sparsebench_board.pictures.kind import Kind
@@ -22,8 +23,10 @@ from sparsebench_board.site import again, boards, cell, facts, hardware, names, 
 from sparsebench_board.site.boards import Benchmark
 from sparsebench_board.site.charts import FEW
 from sparsebench_board.site.documents import methods, rules
+from sparsebench_board.site.drawing import Drawn, drawing
 from sparsebench_board.site.pages import render
 from sparsebench_board.site.runs import run
+from sparsebench_board.site.views import Shown
 
 Content = str | Path
 PAGES = (
@@ -41,22 +44,19 @@ def contents(
     Raises:
         UserError: as `write` does.
     """
-    found = rows(records)
-    shown = views.shown(found, baseline, budgets)
-    benchmarks = boards.all_benchmarks(found, views.sections(shown, found))
-    by_id = {each.id: each for each in cells(records)}
-    yield "index.html", _index(found, benchmarks)
-    for benchmark in benchmarks:
-        yield from _benchmark(benchmark, [by_id[row.cell] for row in benchmark.rows], kinds)
-    compared, known = cell.comparisons(shown), {record.id: record for record in records}
-    for benchmark in benchmarks:
-        for row in benchmark.rows:
-            with _told(by_id[row.cell]):
-                yield from _cell(benchmark, row, by_id[row.cell], compared.get(row.cell, []), known, folder)
-    for each in shown:
-        for format in ("csv", "md", "json"):
-            yield f"tables/{each.name}.{format}", formatted(each.view, format)
-    yield from _others(documents, found)
+    found, by_id = rows(records), {each.id: each for each in cells(records)}
+    own = [[record for row in group for record in by_id[row.cell].records] for group in groups(found)]
+    with drawing(kinds, own) as draw:
+        shown = views.shown(found, baseline, budgets)
+        benchmarks = boards.all_benchmarks(found, views.sections(shown, found))
+        yield "index.html", _index(found, benchmarks)
+        yield from _cells(benchmarks, by_id, shown, folder)
+        for each in shown:
+            for format in ("csv", "md", "json"):
+                yield f"tables/{each.name}.{format}", formatted(each.view, format)
+        yield from _others(documents, found)
+        for place, benchmark in enumerate(benchmarks):
+            yield from _benchmark(benchmark, draw(place))
 
 
 def _page(template: str, here: str, root: str = "", **context: Any) -> str:
@@ -79,9 +79,9 @@ def _links(found: Sequence[Row], root: str) -> dict[str, str]:
     return {row.cell: f"{root}{names.cell(row)}.html" for row in found}
 
 
-def _benchmark(benchmark: Benchmark, own: Sequence[Cell], kinds: Mapping[str, Kind]) -> Iterator[tuple[str, Content]]:
+def _benchmark(benchmark: Benchmark, outcome: Sequence[Drawn]) -> Iterator[tuple[str, Content]]:
     file = f"{benchmark.name}.html"
-    drawn, undrawn = boards.pictures(kinds, benchmark, [record for each in own for record in each.records])
+    drawn, undrawn = boards.pictures(benchmark, outcome)
     for picture in drawn:
         yield picture.file, picture.svg
     yield (
@@ -92,6 +92,17 @@ def _benchmark(benchmark: Benchmark, own: Sequence[Cell], kinds: Mapping[str, Ki
             undrawn=undrawn, published=boards.beside(benchmark.rows),
         ),
     )  # fmt: skip
+
+
+def _cells(
+    benchmarks: Sequence[Benchmark], by_id: Mapping[str, Cell], shown: Sequence[Shown], folder: Path
+) -> Iterator[tuple[str, Content]]:
+    compared = cell.comparisons(shown)
+    known = {record.id: record for own in by_id.values() for record in own.records}
+    for benchmark in benchmarks:
+        for row in benchmark.rows:
+            with _told(by_id[row.cell]):
+                yield from _cell(benchmark, row, by_id[row.cell], compared.get(row.cell, []), known, folder)
 
 
 @contextmanager

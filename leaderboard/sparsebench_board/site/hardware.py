@@ -8,7 +8,8 @@ from pathlib import Path
 
 from sparsebench.errors import UserError
 from sparsebench.hardware import documents
-from sparsebench.hardware.schema import Ceilings, Compared, Document, Machine, Product, Step
+from sparsebench.hardware.floors import floor
+from sparsebench.hardware.schema import Ceilings, Compared, Document, Machine, Memory, Product, Step
 from sparsebench_board import labels
 from sparsebench_board.sheets import Column, Sheet, lines
 from sparsebench_board.site.tables import Table, plain
@@ -24,6 +25,7 @@ class Measured:
     device: str
     machine: tuple[tuple[str, str], ...]
     steps: Table | None
+    memory: Table | None
     products: tuple[Table, ...]
     missing: tuple[tuple[str, str], ...]
     cut: tuple[str, ...]
@@ -53,7 +55,8 @@ def _measured(path: Path, document: Document, place: int) -> Measured:
         path.name,
         document.machine.name,
         tuple(_machine(document.machine)),
-        plain(f"steps-{place}", _steps(document.steps)) if document.steps else None,
+        plain(f"steps-{place}", _steps(document.steps, document.machine.ceilings)) if document.steps else None,
+        plain(f"memory-{place}", _memory(document.steps)) if document.steps else None,
         tuple(plain(f"kernels-{place}-{k}", _kernels(same)) for k, same in enumerate(by_name)),
         tuple((", ".join(what), reason) for reason, what in reasons.items()),
         document.cut,
@@ -86,38 +89,69 @@ def _ceilings(ceilings: Ceilings) -> list[tuple[str, str]]:
     ]
 
 
+WHICH: tuple[Column[Step], ...] = (
+    Column("model", lambda step: step.model), Column("backend", lambda step: step.backend),
+    Column("precision", lambda step: step.precision),
+)  # fmt: skip
+
 # ---- steps ----------------------------------------------------------------------------------------------------
 
 
-def _steps(steps: Sequence[Step]) -> Sheet:
+def _steps(steps: Sequence[Step], ceilings: Ceilings) -> Sheet:
     columns: tuple[Column[Step], ...] = (
-        Column("model", lambda step: step.model),
-        Column("backend", lambda step: step.backend),
-        Column("precision", lambda step: step.precision),
+        *WHICH,
         _number("batch", lambda step: step.batch, "{:,.0f}"),
         _number("px", lambda step: step.size, "{:,.0f}"),
-        _number("dense ms", lambda step: 1000 * step.step_seconds.dense, "{:,.3g}"),
-        _number("masked ms", lambda step: 1000 * step.step_seconds.masked, "{:,.3g}"),
+        _number("floor ms", lambda step: _milliseconds(floor(step, ceilings)), "{:,.3g}"),
+        _number("dense ms", lambda step: _milliseconds(step.step_seconds.dense), "{:,.3g}"),
+        _number("masked ms", lambda step: _milliseconds(step.step_seconds.masked), "{:,.3g}"),
         Column(
             "masked / dense",
             lambda step: bounded(step.masked_to_dense, 3),
+            right=True,
             number=lambda step: step.masked_to_dense.median,
         ),
         _number("images/s", lambda step: step.images_per_second.masked, "{:,.0f}"),
-        _number("update ms", lambda step: 1000 * step.update.median if step.update else None, "{:,.3g}"),
-        _number("peak MB", lambda step: step.memory.peak / 1e6 if step.memory.peak else None, "{:,.0f}"),
+        _number("update ms", lambda step: _milliseconds(step.update and step.update.median), "{:,.3g}"),
         _number("first step s", lambda step: step.compile_seconds.masked, "{:.1f}"),
     )
     sparsities = sorted({f"{step.sparsity:g} by {step.distribution}" for step in steps})
     of = dict.fromkeys(f"{step.model} in {step.backend}: {'; '.join(step.cut)}" for step in steps if step.cut)
     notes = (
         f"masked: sparsity {', '.join(sparsities)}; images/s of masked training",
-        "masked / dense: the median ratio of paired times [95 % interval]; 1 means that masks cost nothing",
+        "floor: the operations of a dense step, or its passes over the parameters, at the highest rates measured above",
+        "masked / dense: the median ratio of paired times, [95 % interval]; 1 means that masks cost nothing",
         "update: all masks once by RigL, the dense gradient included; first step: what it took longer than later ones",
-        *dict.fromkeys(f"peak: {step.memory.of}" for step in steps),
         *(f"cut for lack of time, {each}" for each in of),
     )
     return Sheet("A training step, dense and masked", (), columns, lines(columns, steps), notes)
+
+
+def _memory(steps: Sequence[Step]) -> Sheet:
+    columns: tuple[Column[Step], ...] = (
+        *WHICH,
+        _number("dense MB", lambda step: _megabytes(step.memory.dense), "{:,.1f}"),
+        _number("masked MB", lambda step: _megabytes(step.memory.masked), "{:,.1f}"),
+        Column("of which masks", lambda step: _masks(step.memory)),
+        _number("peak MB", lambda step: _megabytes(step.memory.peak), "{:,.0f}"),
+    )
+    notes = (
+        "dense, masked: the most bytes of arrays alive within a step, network and optimizer included, data not",
+        *dict.fromkeys(f"peak: the most that a masked network in training has taken of {s.memory.of}" for s in steps),
+    )
+    return Sheet("What training holds in memory", (), columns, lines(columns, steps), notes)
+
+
+def _masks(memory: Memory) -> str:
+    return ", ".join(f"{count / 1e6:,.1f} MB {kind}" for kind, count in sorted(memory.masks.items())) or "none"
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else 1000 * seconds
+
+
+def _megabytes(count: int | None) -> float | None:
+    return None if count is None else count / 1e6
 
 
 def _number(title: str, value: Callable[[Step], float | None], form: str) -> Column[Step]:

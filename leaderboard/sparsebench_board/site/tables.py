@@ -28,8 +28,7 @@ class Table:
     @property
     def numeric(self) -> list[bool]:
         """Which columns hold numbers."""
-        columns = range(len(self.sheet.columns))
-        return [any(line.numbers[i] is not None for line in self.sheet.lines) for i in columns]
+        return [column.number is not None for column in self.sheet.columns]
 
     @property
     def wide(self) -> list[bool]:
