@@ -7,7 +7,7 @@ import pytest
 import toy
 from sparsebench import plugins
 from sparsebench.cli import main
-from sparsebench_board import mirror
+from sparsebench_board import mirror, page
 
 
 @pytest.fixture
@@ -18,6 +18,7 @@ def folder(tmp_path, monkeypatch):
     plugins._entries.cache_clear()
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr(mirror, "mirror", _mirror)
+    monkeypatch.setattr(page, "publish", lambda *arguments: None)
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     Path("toys.toml").write_text(toy.SUITE)

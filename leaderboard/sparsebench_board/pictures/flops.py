@@ -167,9 +167,9 @@ def reach(places: Sequence[float]) -> tuple[float, float]:
 
 def ticks(low: float, high: float) -> list[float]:
     """Numbers that begin with 1, 2 and 5, or with 1 and 3 where those would be many."""
-    digits = (1, 2, 5) if high / low < 300 else (1, 3)
+    leading = (1, 2, 5) if high / low < 300 else (1, 3)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
-    return [tick for power in powers for digit in digits if low <= (tick := float(f"{digit}e{power}")) <= high]
+    return [tick for power in powers for digit in leading if low <= (tick := float(f"{digit}e{power}")) <= high]
 
 
 TRAINING = Kind(

@@ -105,11 +105,7 @@ def named_looks(groups: Sequence[Group]) -> dict[str, Look]:
     return {name: found[name] for name in sorted(found, key=lambda name: (methods[name] != "dense", name))}
 
 
-def by_name(members: Iterable[Member], backend: bool = True) -> list[list[Member]]:
-    """Members that differ in sparsity alone, or in sparsity and backend, each list by sparsity."""
-
-    def key(member: Member) -> tuple[object, ...]:
-        return (member.name, member.row.backend) if backend else (member.name,)
-
+def by_name(members: Iterable[Member]) -> list[list[Member]]:
+    """Members that differ in sparsity alone, each list by sparsity."""
     ordered = sorted(members, key=lambda member: (member.name, member.row.backend, member.row.sparsity))
-    return grouped(ordered, key)
+    return grouped(ordered, lambda member: (member.name, member.row.backend))
