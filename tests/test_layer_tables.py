@@ -18,10 +18,13 @@ from sparsebench.widths import scaled
 from sparsebench_models.lenet import lenet_300_100
 from sparsebench_models.mobilenet import BIG_WIDTH, mobilenetv1, mobilenetv1_big
 from sparsebench_models.resnet import resnet50, resnet50_big
+from sparsebench_models.small_conv import small_conv
 from sparsebench_models.wide_resnet import wide_resnet, wrn_22_2, wrn_22_2_dropout
 from sparsebench_models.widths import times, times_in_eights
 
-ALL = (lenet_300_100, mobilenetv1, mobilenetv1_big, resnet50, resnet50_big, wrn_22_2, wrn_22_2_dropout)
+ALL = (
+    lenet_300_100, mobilenetv1, mobilenetv1_big, resnet50, resnet50_big, small_conv, wrn_22_2, wrn_22_2_dropout,
+)  # fmt: skip
 SMALL = Input((3, 32, 32), 10)
 timms = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 every = pytest.mark.parametrize("model", ALL, ids=lambda model: model.name)

@@ -88,19 +88,12 @@ class Certificate:
 
     @property
     def versions(self) -> dict[str, str]:
-        """Of Python, of what the suite runs on, and of every backend's packages."""
+        """Of Python, of what the suite runs on, and of the packages of each backend that was tried."""
         names = {"sparsebench", "numpy", "hypothesis"}
-        for name in plugins.names("backends"):
-            if name not in self.absent:
-                names |= _packages(name)
+        for trial, _ in self.outcomes:
+            if isinstance(trial.place, Ground | Built):
+                names |= set(trial.place.backend.packages)
         return {"python": platform.python_version()} | {name: version(name) for name in sorted(names)}
-
-
-def _packages(backend: str) -> set[str]:
-    try:
-        return set(plugins.load("backends", backend).packages)
-    except UserError:
-        return set()
 
 
 # ---- made -------------------------------------------------------------------------------------------------------
