@@ -8,8 +8,8 @@ from sparsebench.schedules import cubic
 
 
 def when(clock: Clock, i: int) -> Event | None:
-    """Every ΔT from begin on: s(i) rises as a cubic up to `end`, f(i) falls to 0 at the end of training."""
-    if i % clock.delta_t or i < max(clock.begin, clock.delta_t):
+    """Every ΔT from begin on, and at end: s(i) rises as a cubic up to there, f(i) falls to 0 at the end of training."""
+    if i != clock.end and (i % clock.delta_t or i < max(clock.begin, clock.delta_t)):
         return None
     progress = min(1.0, (i - clock.begin) / (clock.end - clock.begin))
     fraction = clock.anneal(clock.alpha, i / clock.steps)
