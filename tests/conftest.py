@@ -9,6 +9,7 @@ from sparsebench import plugins
 from sparsebench.errors import UserError
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's threads must not spin where others want the core
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # two frameworks share a GPU, where there is one
 
 settings.register_profile("sparsebench", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("sparsebench")

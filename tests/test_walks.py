@@ -1,5 +1,6 @@
 """JAX's two ways through a segment, one compiled loop or step by step: the same training, and compiled once."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -90,6 +91,7 @@ WALKS = {
     "loop": (gated, {}, rigl),
     "loop that observes": (gated, {}, snfs),
     "loop in parts": (gated, {"accumulation": 2}, rigl),
+    "loop in bfloat16": (gated, {"precision": "bfloat16"}, rigl),
     "steps that observe": (conv, {}, snfs),
     "steps in parts": (conv, PARTS, rigl),
     "steps in bfloat16": (conv, {"precision": "bfloat16"}, rigl),
@@ -119,3 +121,24 @@ def test_nothing_is_compiled_again_whatever_the_segments_and_updates(compiled, s
     if each._data._ahead._batches:
         each._data._ahead._batches.close()
         each._data._ahead._batches = each._data._ahead._run = None
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("model", [gated, conv], ids=lambda model: model.name)
+def test_a_run_with_a_hundred_updates_compiles_what_one_without_does(compiled, model, precision):
+    """And, once, what an update is: a gradient, and adopting masks."""
+    counts = []
+    for updates in (0, 100):
+        each, job = trainer.JaxTrainer(), task(model, 201, precision=precision)
+        compiled.clear()
+        state, _ = each.train(begin(each, job, rigl, 0.5), rigl, job.feed(0), 0, 1)
+        for k in range(updates):
+            event = Event(2 * k + 1, 0.3 * (1 - k / 100), replaces_step=True)
+            state, _ = update(each, job, state, rigl, event, 0.5)
+            state, _ = each.train(state, rigl, job.feed(0), 2 * k + 2, 2 * k + 3)
+        each.evaluate(state, "test")
+        counts.append(Counter(compiled))
+    none, many = counts
+    assert set(many - none) <= {"jit(gradient)", "jit(adopt)"}, "the update itself, once"
+    assert max((many - none).values(), default=1) == 1
+    assert none - many == Counter()
