@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsebench.conformance import plans
 from sparsebench.conformance.arrays import near, same
 from sparsebench.conformance.check import Check, require
+from sparsebench.conformance.functions import LAYERS
 from sparsebench.conformance.ground import STEPS, Ground, claiming, places
 from sparsebench.conformance.walks import Move, Trainer, begin, moves, seen, update
-from sparsebench.method import Event, Law
+from sparsebench.method import Event, Law, Method
 from sparsebench.methods.static import static
 from sparsebench.trainer import Task
 
@@ -64,9 +66,19 @@ def _every_growing(ground: Ground) -> list[Growth]:
 
 
 def _growing(ground: Ground) -> list[str]:
-    """The methods that grow connections, as their first updates say."""
-    names = claiming(ground, Law.FRESH_STATE)
-    return [name for name in names if any(e.drop_fraction for e in ground.methods[name].events(1000))]
+    """The methods that grow connections in a short run."""
+    return [name for name in claiming(ground, Law.FRESH_STATE) if _grows(ground.method(name))]
+
+
+def _grows(method: Method) -> bool:
+    layer = next(iter(LAYERS.values()))
+    now = plans.first_count(method, layer, 0.5)
+    for event in method.events(STEPS):
+        counts = plans.counts(method, [layer], 0.5, {layer.name: now}, event)[layer.name]
+        if counts.grown or event.drop_fraction:
+            return True
+        now = counts.active
+    return False
 
 
 def _none_grows(ground: Ground) -> str | None:
