@@ -5,7 +5,6 @@ An optimizer's state is seen by what it does: the next step of a state, less tha
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsebench.conformance import plans
 from sparsebench.conformance.arrays import near, same
 from sparsebench.conformance.check import Check, require
+from sparsebench.conformance.functions import LAYERS
 from sparsebench.conformance.ground import STEPS, Ground, claiming, places
 from sparsebench.conformance.walks import Move, Trainer, begin, moves, seen, update
 from sparsebench.method import Event, Law, Method
@@ -65,14 +66,19 @@ def _every_growing(ground: Ground) -> list[Growth]:
 
 
 def _growing(ground: Ground) -> list[str]:
-    """The methods that grow connections, as their updates say."""
-    return [name for name in claiming(ground, Law.FRESH_STATE) if _grows(ground.methods[name])]
+    """The methods that grow connections in a short run."""
+    return [name for name in claiming(ground, Law.FRESH_STATE) if _grows(ground.method(name))]
 
 
 def _grows(method: Method) -> bool:
-    events = method.events(100 * method.delta_t)
-    denser = any(after.sparsity_share < before.sparsity_share for before, after in itertools.pairwise(events))
-    return denser or any(event.drop_fraction or event.overgrowth for event in events)
+    layer = next(iter(LAYERS.values()))
+    now = plans.first_count(method, layer, 0.5)
+    for event in method.events(STEPS):
+        counts = plans.counts(method, [layer], 0.5, {layer.name: now}, event)[layer.name]
+        if counts.grown or event.drop_fraction:
+            return True
+        now = counts.active
+    return False
 
 
 def _none_grows(ground: Ground) -> str | None:

@@ -73,11 +73,12 @@ class Run:
 
 
 def _runs(place: Functions) -> SearchStrategy[Run]:
+    """Runs that go on for ΔT iterations, at least, after the end of updates."""
     from hypothesis import strategies as st
 
     return st.builds(
-        Run, st.integers(20, 300), st.integers(1, 20), st.sampled_from([0.3, 1.0]) | st.floats(0, 1),
-        st.floats(0, 0.4), st.floats(0.6, 0.95), st.sampled_from(["cosine", "constant", "linear", "inverse-power"]),
+        Run, st.integers(60, 300), st.integers(1, 15), st.sampled_from([0.3, 1.0]) | st.floats(0, 1),
+        st.floats(0, 0.4), st.floats(0.6, 0.75), st.sampled_from(["cosine", "constant", "linear", "inverse-power"]),
     )  # fmt: skip
 
 
