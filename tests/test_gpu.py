@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import oracle
 import pytest
 
-import oracle
 from sparsebench import plugins
 from sparsebench.errors import UserError
 from sparsebench.hardware import documents
