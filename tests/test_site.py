@@ -140,6 +140,7 @@ def test_the_index_has_every_row(read, board_rows):
         assert f"cells/{names.cell(row)}.html" in index.attribute("href")
     assert "24 runs in 9 cells, seeds 0–2" in index.words
     assert index.attribute("value", "option").count("rigl") == 1
+    assert index.attribute("name", "select") == ["method", "sparsity", "length", "backend"], "columns that are there"
 
 
 def test_rows_without_a_seed_are_dim_and_last(read, board_rows):

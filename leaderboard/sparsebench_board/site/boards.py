@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import TypeVar
 
 from sparsebench_board import labels
-from sparsebench_board.columns import BACKEND, DISTRIBUTION, LENGTH, METHOD, SPARSITY, benchmarks, preamble, title
+from sparsebench_board.columns import BACKEND, benchmarks, identity, preamble, title
 from sparsebench_board.references import Reference, matching, published
 from sparsebench_board.rows import Row
 from sparsebench_board.sheets import Column, Sheet, lines
@@ -21,8 +21,6 @@ from sparsebench_board.site.views import Section
 from sparsebench_board.views import published as references
 
 T = TypeVar("T")
-FACTS = (METHOD, SPARSITY, DISTRIBUTION, LENGTH, BACKEND)
-"""Columns that a page filters by."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +103,9 @@ def counts(rows: Sequence[Row]) -> str:
 
 
 def choices(rows: Sequence[Row]) -> dict[str, list[str]]:
-    """Titles of columns -> what rows have there, where that is more than one."""
-    return _choices(FACTS, rows)
+    """Titles of columns that boards have -> what rows have there, where that is more than one."""
+    shown = dict.fromkeys(column for group in benchmarks(rows) for column in identity(group))
+    return _choices((*shown, BACKEND), rows)
 
 
 def _choices(columns: Sequence[Column[T]], items: Sequence[T]) -> dict[str, list[str]]:
