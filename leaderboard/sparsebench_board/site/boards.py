@@ -104,8 +104,8 @@ def counts(rows: Sequence[Row]) -> str:
 
 def choices(rows: Sequence[Row]) -> dict[str, list[str]]:
     """Titles of columns that boards have -> what rows have there, where that is more than one."""
-    shown = dict.fromkeys(column for group in benchmarks(rows) for column in (*identity(group), BACKEND))
-    return _choices(list(shown), rows)
+    shown = dict.fromkeys(column for group in benchmarks(rows) for column in identity(group))
+    return _choices((*shown, BACKEND), rows)
 
 
 def _choices(columns: Sequence[Column[T]], items: Sequence[T]) -> dict[str, list[str]]:
