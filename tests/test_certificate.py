@@ -11,14 +11,14 @@ import pytest
 
 import toy
 from sparsebench import plugins
-from sparsebench.conformance import BrokenLawError, certify, parametrize_with_checks, replay, spaces, suite
+from sparsebench.conformance import BrokenLawError, certificate, certify, parametrize_with_checks, replay, spaces, suite
 from sparsebench.conformance.certificate import again, document
 from sparsebench.conformance.engine import SHRINKS, Status, examine
 from sparsebench.conformance.functions import Functions
 from sparsebench.conformance.scoring import CHECKS
 from sparsebench.conformance.suite import battery, find, plan
-from sparsebench.errors import UserError
-from sparsebench.method import Law
+from sparsebench.errors import NonFiniteScoreError, UserError
+from sparsebench.method import Law, magnitude
 from sparsebench.methods.dense import dense
 from sparsebench.methods.pruning import pruning
 from sparsebench.methods.rigl import rigl
@@ -31,7 +31,7 @@ SOURCE = '''
 
 from dataclasses import replace
 
-from sparsebench.method import Law
+from sparsebench.method import Law, magnitude
 from sparsebench.methods.set import set_
 
 
@@ -109,7 +109,7 @@ def test_the_certificate_as_json(hiders, alone, command):
     entries = {entry["check"]: entry for entry in told["checks"]}
     assert entries["scores"] == {
         "check": "scores", "law": "scores are finite float32, the same each time", "claim": "finite_scores",
-        "part": "functions", "on": "numpy", "status": "held", "cases": 2, "reason": "", "expected": "",
+        "part": "functions", "on": "numpy", "status": "held", "cases": 2, "reason": "", "refusals": [], "expected": "",
         "example": None, "snippet": None,
     }  # fmt: skip
     bad = entries["nan"]
@@ -241,6 +241,33 @@ def test_what_is_refused_is_no_failure():
     trial = plan(rigl).trial("seeds", "numpy")
     found = examine(replace(trial.check, holds=holds), trial.place, 10, 0)
     assert (found.status, found.reason, found.failed) == (Status.REFUSED, "not here", False)
+
+
+def test_refusals_are_told_where_the_law_held_otherwise(hiders, alone, command, monkeypatch):
+    """Nobody takes a law for checked where the plugin refused half of the cases."""
+
+    def picky(xp, layer, signals):
+        if layer.kind == "conv":
+            raise UserError("no convolutions")
+        return magnitude(xp, layer, signals)
+
+    monkeypatch.setattr(certificate, "find", lambda name, kind: replace(set_, name="picky", drop=picky))
+    code, out, _ = command("check", "picky", "--cases", "9")
+    assert code == 0
+    assert "refused in some cases: scores, nan (no convolutions, on numpy)" in out
+    assert out[-1].startswith("picky holds to every law that it claims")
+
+
+def test_an_error_of_scores_that_are_sound_is_a_broken_law():
+    """`NonFiniteScoreError` is a `UserError`, and no refusal."""
+
+    def holds(place, case):
+        raise NonFiniteScoreError("fc1", "drop")
+
+    trial = plan(rigl).trial("seeds", "numpy")
+    found = examine(replace(trial.check, holds=holds), trial.place, 3, 0)
+    assert found.status is Status.BROKEN
+    assert found.reason.startswith("NonFiniteScoreError: layer 'fc1'")
 
 
 def test_expected_failures_are_told_and_strict(alone):

@@ -115,9 +115,21 @@ def _asides(certificate: Certificate) -> Iterator[str]:
                 names += [] if trial.check.name in names else [trial.check.name]
         for reason, names in told.items():
             yield from wrapped(f"{title}: {', '.join(names)} ({reason})")
+    yield from _refused_in_part(certificate)
     for trial, outcome in certificate.outcomes:
         if outcome.status is Status.EXPECTED:
             yield from wrapped(f"expected to fail: {trial.id} ({outcome.expected})")
+
+
+def _refused_in_part(certificate: Certificate) -> Iterator[str]:
+    """Reasons of refusals in checks that were made all the same."""
+    told: dict[str, list[str]] = {}
+    for trial, outcome in certificate.outcomes:
+        for reason in outcome.refusals if outcome.status not in ASIDE else ():
+            names = told.setdefault(f"{reason}, on {outcome.on}", [])
+            names += [] if trial.check.name in names else [trial.check.name]
+    for reason, names in told.items():
+        yield from wrapped(f"refused in some cases: {', '.join(names)} ({reason})")
 
 
 def _promises(certificate: Certificate) -> Iterator[str]:

@@ -231,6 +231,7 @@ def _entry(certificate: Certificate, trial: Trial, outcome: Outcome) -> dict[str
         "status": outcome.status.name.lower(),
         "cases": outcome.cases,
         "reason": outcome.reason,
+        "refusals": list(outcome.refusals),
         "expected": outcome.expected,
         "example": asdict(outcome.example) if found else None,
         "snippet": "\n".join(again(certificate.plan, outcome, certificate.device)) if found else None,

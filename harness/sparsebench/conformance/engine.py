@@ -29,7 +29,7 @@ class Status(Enum):
 class Outcome:
     """What a check found: in how many cases the law held, why it was not tried, or the smallest case that breaks it.
 
-    `expected` is why it is expected to fail.
+    `refusals` are the reasons of cases that the plugin refused, `expected` is why it is expected to fail.
     """
 
     check: Check
@@ -38,6 +38,7 @@ class Outcome:
     cases: int = 0
     reason: str = ""
     example: Case = None
+    refusals: tuple[str, ...] = ()
     expected: str = ""
 
     @property
@@ -57,13 +58,14 @@ def examine(check: Check, place: Place, cases: int, seed: int) -> Outcome:
     search = _Search(check, place, 2 * cases + SHRINKS)
     try:
         _drive(search, cases, seed)
-    except UserError:
-        raise
     except Exception as error:
-        return search.broken(error)
+        if search.failing is None:
+            raise
+        return Outcome(check, place.name, Status.BROKEN, search.held, told(error), search.failing, search.refusals)
     if search.held:
-        return Outcome(check, place.name, Status.HELD, search.held)
-    return Outcome(check, place.name, Status.REFUSED, reason=search.refusal)
+        return Outcome(check, place.name, Status.HELD, search.held, refusals=search.refusals)
+    reason = next(iter(search.refusals), "no case was drawn")
+    return Outcome(check, place.name, Status.REFUSED, reason=reason, refusals=search.refusals)
 
 
 def _drive(search: _Search, cases: int, seed: int) -> None:
@@ -100,7 +102,6 @@ class _Search:
     place: Place
     most: int
     held: int = 0
-    refusal: str = "no case was drawn"
     known: dict[Case, Exception | str | None] = field(default_factory=dict[Case, Exception | str | None])
     failing: Case = None
 
@@ -115,9 +116,12 @@ class _Search:
         if isinstance(found, Exception):
             self.failing = case
             raise found
-        if found is not None:
-            self.refusal = found
         return found is None
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """Each reason once."""
+        return tuple(dict.fromkeys(found for found in self.known.values() if isinstance(found, str)))
 
     @property
     def shrinks(self) -> int:
@@ -135,14 +139,6 @@ class _Search:
         except Exception as error:
             return error
         return None
-
-    def broken(self, error: Exception) -> Outcome:
-        """What is known of the smallest failing case."""
-        if self.failing is None:
-            raise error
-        return Outcome(
-            self.check, self.place.name, Status.BROKEN, self.held, told(self.known[self.failing]), self.failing
-        )
 
 
 def told(error: object) -> str:

@@ -179,9 +179,10 @@ def _counting(ground: Ground) -> list[tuple[str, str]]:
 
 
 def _every_cut(ground: Ground) -> list[Cut]:
-    place = _counting(ground)[0]
-    fresh = [Cut(name, *place, 0.5, 5, True, 0) for name in list(ground.methods)[:1]]
-    return fresh + [Cut(name, *place, 0.5, 5, False, 0) for name in ground.methods]
+    """Every method; and of one of them what another trainer makes of a snapshot, with a count of steps and without."""
+    counting, plain = _counting(ground)[0], places(ground)[0]
+    fresh = [Cut(name, *place, 0.5, 5, True, 0) for name in list(ground.methods)[:1] for place in (counting, plain)]
+    return fresh + [Cut(name, *counting, 0.5, 5, False, 0) for name in ground.methods]
 
 
 def _continued(ground: Ground, case: Cut) -> None:
