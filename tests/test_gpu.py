@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import oracle
 import pytest
 
 from sparsebench import plugins
+from sparsebench.conformance import oracle
 from sparsebench.errors import UserError
 from sparsebench.hardware import documents
 from sparsebench.hardware.products import Product, bind
