@@ -13,11 +13,9 @@ import toy
 from sparsebench import plugins
 from sparsebench.conformance import BrokenLawError, certificate, certify, parametrize_with_checks, replay, spaces, suite
 from sparsebench.conformance.certificate import again, document
-from sparsebench.conformance.engine import SHRINKS, Status, examine
-from sparsebench.conformance.functions import Functions
-from sparsebench.conformance.scoring import CHECKS
+from sparsebench.conformance.engine import Status, examine
 from sparsebench.conformance.suite import battery, find, plan
-from sparsebench.errors import NonFiniteScoreError, UserError
+from sparsebench.errors import UserError
 from sparsebench.method import Law, magnitude
 from sparsebench.methods.dense import dense
 from sparsebench.methods.pruning import pruning
@@ -147,14 +145,6 @@ def test_misuse_is_one_line_and_code_2(hiders, command, arguments, told):
     assert told in line
 
 
-def test_without_hypothesis_it_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "hypothesis", None)
-    with pytest.raises(
-        UserError, match=r"checks need hypothesis, not installed here: pip install 'sparsebench\[check\]'"
-    ):
-        examine(CHECKS[0], Functions(rigl, "numpy"), 1, 0)
-
-
 def test_a_backend_that_does_nothing_is_found_out(hiders):
     """The toy keeps masks and trains nothing."""
     done = certify("toy", cases=1)
@@ -196,53 +186,6 @@ def test_a_value_that_is_not_registered_can_be_tried_again():
         exec(f"{first}\n{second}", {"subject": subject})
 
 
-def test_the_same_seed_finds_the_same():
-    trial = plan(rigl).trial("seeds", "numpy")
-    tried = []
-    counting = replace(trial.check, holds=lambda place, case: tried.append(case))
-    for seed in (3, 3, 4):
-        examine(counting, trial.place, 10, seed)
-    assert tried[:10] == tried[10:20]
-    assert tried[:10] != tried[20:]
-
-
-def test_shrinking_ends():
-    """What fails always, and never the same way, is tried a bounded number of times."""
-    tried = []
-
-    def holds(place, case):
-        tried.append(case)
-        raise BrokenLawError(f"the {len(tried)}th")
-
-    trial = plan(rigl).trial("clock", "numpy")
-    found = examine(replace(trial.check, holds=holds), trial.place, 10, 0)
-    assert found.status is Status.BROKEN
-    assert len(tried) <= SHRINKS + 2
-
-
-def test_a_law_that_fails_now_and_then_is_broken():
-    """A case that failed is not tried again, so a plugin of chance is found out as well."""
-    tried = []
-
-    def holds(place, case):
-        tried.append(case)
-        if len(tried) == 4:
-            raise RuntimeError("out of luck")
-
-    trial = plan(rigl).trial("seeds", "numpy")
-    found = examine(replace(trial.check, holds=holds), trial.place, 10, 0)
-    assert (found.status, found.reason, found.example) == (Status.BROKEN, "RuntimeError: out of luck", tried[3])
-
-
-def test_what_is_refused_is_no_failure():
-    def holds(place, case):
-        raise UserError("not here")
-
-    trial = plan(rigl).trial("seeds", "numpy")
-    found = examine(replace(trial.check, holds=holds), trial.place, 10, 0)
-    assert (found.status, found.reason, found.failed) == (Status.REFUSED, "not here", False)
-
-
 def test_refusals_are_told_where_the_law_held_otherwise(hiders, alone, command, monkeypatch):
     """Nobody takes a law for checked where the plugin refused half of the cases."""
 
@@ -256,18 +199,6 @@ def test_refusals_are_told_where_the_law_held_otherwise(hiders, alone, command, 
     assert code == 0
     assert "refused in some cases: scores, nan (no convolutions, on numpy)" in out
     assert out[-1].startswith("picky holds to every law that it claims")
-
-
-def test_an_error_of_scores_that_are_sound_is_a_broken_law():
-    """`NonFiniteScoreError` is a `UserError`, and no refusal."""
-
-    def holds(place, case):
-        raise NonFiniteScoreError("fc1", "drop")
-
-    trial = plan(rigl).trial("seeds", "numpy")
-    found = examine(replace(trial.check, holds=holds), trial.place, 3, 0)
-    assert found.status is Status.BROKEN
-    assert found.reason.startswith("NonFiniteScoreError: layer 'fc1'")
 
 
 def test_expected_failures_are_told_and_strict(alone):
