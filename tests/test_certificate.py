@@ -233,7 +233,7 @@ def test_five_lines_in_somebody_elses_package(hiders, tmp_path):
     (tmp_path / "test_hider.py").write_text(FILE)
     path = os.pathsep.join([str(hiders), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-ra", "-p", "no:cacheprovider", "-k", "nan-numpy or clock-numpy", "test_hider.py"],
+        [sys.executable, "-m", "pytest", "-ra", "-k", "nan-numpy or clock-numpy", "test_hider.py"],
         capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}, timeout=300,
     )  # fmt: skip
     assert "XFAIL test_hider.py::test_laws[nan-numpy] - known" in done.stdout
