@@ -9,6 +9,7 @@ import pytest
 import planted
 from sparsebench import plugins
 from sparsebench.conformance.engine import Status
+from sparsebench.masks import Counts
 
 torch = pytest.importorskip("torch")
 
@@ -162,7 +163,7 @@ class RegrownFresh(TorchTrainer):
     """What is dropped and grown again in one update starts anew."""
 
     def update(self, state, method, event, budget, feed):
-        thinned = {name: replace(counts, grown=0) for name, counts in budget.items()}
+        thinned = {name: Counts(counts.kept, 0) for name, counts in budget.items()}
         state, _ = super().update(state, replace(method, needs_gradient=False), event, thinned, feed)
         return super().update(state, method, event, budget, feed)
 
