@@ -74,7 +74,7 @@ def comparison_notes(rows: Sequence[Row]) -> tuple[str, ...]:
     return (
         (
             f"against {methods}: mean difference over the same seeds, with its interval",
-            f"p: {legends.TEST}, {legends.HOLM} over the rows of the same sparsity",
+            f"p: {legends.TEST}, {legends.HOLM} over the rows of the same sparsity and backend",
             legends.DETECTABLE,
         )
         if methods

@@ -35,8 +35,8 @@ class Row:
     ascend; `missing` are seeds of other rows of the same model, data set and recipe that this one lacks.
     `twin` is the same for cells that differ in nothing but the backend.
     `baseline` is the method of the row that `difference` and its interval are taken to, where that was asked for; `p`
-    is that of the paired t-test, `p_holm` Holm's over the rows of a model, data set and sparsity, and `detectable` the
-    smallest difference that these seeds could have shown.
+    is that of the paired t-test, `p_holm` Holm's over the rows of its model, data set, sparsity and backend,
+    and `detectable` the smallest difference that these seeds could have shown.
     """
 
     cell: str

@@ -1,4 +1,4 @@
-"""Rows that cannot be told apart: every pair of a model, data set and sparsity is tested, with Holm's correction.
+"""Rows that cannot be told apart: every pair of a model, data set, sparsity and backend is tested, Holm-corrected.
 
 Two rows are *told apart* if the paired t-test over the seeds that both have, corrected over all pairs of their group,
 has p < 5 %; otherwise they are *tied*. A pair with fewer than two common seeds cannot be tested, and is tied.
@@ -24,7 +24,8 @@ ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 class Tie:
     """A row among those of its group. `tied` are the cells it cannot be told apart from, itself left out.
 
-    `letters`: two rows share one exactly where they are tied; empty for all where 26 are too few.
+    `letters`: two rows share one exactly where they are tied; empty for all where 26 are too few, or no
+    pair could be tested.
     `difference` is to the best row of the group, the one with the highest mean, `p_holm` the corrected p of that pair;
     both None for the best itself and where they have no seed in common. `tests` is the number of pairs corrected for.
     """
@@ -40,7 +41,7 @@ class Tie:
 
 
 def ties(rows: Sequence[Row]) -> list[Tie]:
-    """Every row among those of its model, data set and sparsity, the best first; rows that lack seeds are left out."""
+    """Every row among those of its model, data set, sparsity and backend, the best first; none that lacks seeds."""
     return [tie for group in grouped(ranked(rows), family) for tie in tied(group)]
 
 
@@ -49,8 +50,8 @@ def tied(group: Sequence[Row]) -> list[Tie]:
     rows = best_first(group)
     ps = pairwise(rows)
     apart = {pair for pair, p in ps.items() if p is not None and p < LEVEL}
-    letters = lettered(len(rows), apart)
     tests = sum(p is not None for p in ps.values())
+    letters = lettered(len(rows), apart) if tests else [""] * len(rows)
     return [_tie(rows, place, letters[place], apart, ps.get((0, place)), tests) for place in range(len(rows))]
 
 

@@ -18,7 +18,7 @@ from sparsebench_board.views import against, budget, frameworks, pareto, tied
 BUDGETS = (0.25, 0.5, 1.0, 2.0)
 BASELINES = ("dense", "static")
 """What sparsity costs, and what moving masks brings: compared with unless something else is asked for."""
-SHARE_A_LETTER = "ties: rows of the same sparsity that share a letter cannot be told apart"
+SHARE_A_LETTER = "ties: rows of the same sparsity and backend that share a letter cannot be told apart"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def shown(rows: Sequence[Row], baseline: str | None = None, budgets: Sequence[fl
         ),
         Shown(
             "ties", "Ties",
-            "What cannot be told apart: every two rows of the same sparsity are tested.",
+            "What cannot be told apart: every two rows of the same sparsity and backend are tested.",
             told, tables.differences,
         ),
         Shown(

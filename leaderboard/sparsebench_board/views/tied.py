@@ -1,4 +1,4 @@
-"""`--view tied`: which rows of the same sparsity cannot be told apart."""
+"""`--view tied`: which rows of the same sparsity and backend cannot be told apart."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ OWN = (
     Column[Tie]("could show", shared.could_show, number=shared.detectable),
 )
 NOTES = (
-    "groups: rows of the same sparsity share a letter exactly where they cannot be told apart (p ≥ 0.05)",
-    f"p: {legends.TEST}, {legends.HOLM} over all pairs of rows of the same sparsity; shown: to the best mean",
+    "groups: rows of the same sparsity and backend share a letter exactly where they cannot be told apart (p ≥ 0.05)",
+    f"p: {legends.TEST}, {legends.HOLM} over all pairs of such rows; shown: to the best mean",
     "tied: whether that pair cannot be told apart",
     "to best: mean difference to the row with the best mean, over the seeds of both, with its interval",
     legends.DETECTABLE,
@@ -34,7 +34,7 @@ NOTES = (
 
 
 def view(rows: Sequence[Row]) -> View:
-    """A sheet for each model and data set, a section for each sparsity, the best row of each first."""
+    """A sheet for each model and data set, a section for each sparsity and backend, the best row of each first."""
     return shared.view(rows, FIELDS, ties, _sheet, _entry)
 
 
@@ -45,7 +45,7 @@ def _sheet(rows: Sequence[Row], found: list[Tie]) -> Sheet:
         SEEDS.of(_row),
         *shared.of_rows(settings(rows), _row),
     )
-    body = lines(columns, found, lambda tie: tie.row.sparsity, cell=lambda tie: tie.row.cell)
+    body = lines(columns, found, lambda tie: (tie.row.sparsity, tie.row.backend), cell=lambda tie: tie.row.cell)
     return shared.sheet(rows, columns, body, *NOTES, *legends.left_out(rows))
 
 
