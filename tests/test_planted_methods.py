@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 
 import planted
+from sparsebench.cli.certified import show
+from sparsebench.conformance.certificate import certify
 from sparsebench.conformance.engine import Status
+from sparsebench.errors import UserError
 from sparsebench.method import Event, Law, Local, magnitude
 from sparsebench.methods.pruning import pruning
 from sparsebench.methods.rigl import rigl
 from sparsebench.methods.rigl_nm import rigl_2_4
 from sparsebench.methods.set import set_
 from sparsebench.methods.snfs import snfs, snfs_redistributed
+from sparsebench.methods.static import static
 from sparsebench.patterns import NM
 from sparsebench.selection import top
 
@@ -138,6 +142,29 @@ def test_a_mistake_is_found(mistake):
     found = planted.outcome(method, check, on)
     assert found.status is Status.BROKEN, found
     assert told in found.reason
+
+
+def raising(clock, i):
+    return Event(i, clock.nonsense)
+
+
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [(replace(set_, when=raising), "AttributeError: "), (replace(set_, anneal="nonsense"), "nonsense")],
+    ids=["when", "anneal"],
+)
+def test_what_raises_before_a_case_is_drawn_is_broken_too(method, told):
+    certificate = certify(method, cases=1)
+    assert not certificate.passed
+    assert any(told in outcome.reason for _, outcome in certificate.failures)
+    show(certificate)
+
+
+def test_where_nothing_can_be_tried_there_is_no_certificate():
+    if pytest.importorskip("torch").cuda.is_available():
+        pytest.skip("there is a CUDA device to try it on")
+    with pytest.raises(UserError, match="no CUDA device"):
+        certify(static, device="cuda")
 
 
 def test_a_law_that_is_not_claimed_is_not_held_against_a_method():

@@ -139,7 +139,7 @@ def _promises(certificate: Certificate) -> Iterator[str]:
         if law not in certificate.claims:
             yield from wrapped(f"it does not claim {law.name.lower()}: {law.value}")
     for law in certificate.unchecked:
-        yield from wrapped(f"no check knows {law.name.lower()}, which it claims: {law.value}")
+        yield from wrapped(f"not tried here: {law.name.lower()}, which it claims: {law.value}")
 
 
 def _failures(certificate: Certificate) -> Iterator[Text]:
@@ -161,6 +161,9 @@ def _failure(certificate: Certificate, outcomes: list[Outcome]) -> Iterator[Text
         return
     yield Text(f"{first.check.name} is broken on {places}: {first.check.law}", "bold red")
     yield Text(f"  {first.reason}")
+    if first.example is None:
+        yield Text("  before a case was drawn")
+        return
     case = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in asdict(first.example).items())
     yield Text(f"  smallest case found: {case}")
     for line in again(certificate.plan, first, certificate.device):

@@ -128,17 +128,19 @@ def _reachable(planned: Plan) -> Plan:
     """Without the backends that have no trainer here.
 
     Raises:
-        UserError: that leaves nothing of a backend.
+        UserError: that leaves nothing of a backend, or none to try anything else on.
     """
-    absent = dict(planned.absent)
+    absent, unreachable = dict(planned.absent), None
     for place in {id(trial.place): trial.place for trial in planned.trials}.values():
         try:
             _ = place.trainer if isinstance(place, Ground | Built) else None
         except UserError as error:
             if planned.kind == "backend":
                 raise
-            absent[place.name] = str(error)
+            absent[place.name], unreachable = str(error), error
     left = [t for t in planned.trials if not isinstance(t.place, Ground | Built) or t.place.name not in absent]
+    if unreachable and not any(isinstance(trial.place, Ground | Built) for trial in left):
+        raise unreachable
     return replace(planned, trials=tuple(left), absent=absent)
 
 

@@ -13,6 +13,10 @@ SHRINKS = 60
 """Cases that are tried, at most, to make a failing one smaller: training takes its time."""
 
 
+class MissingError(UserError):
+    """Hypothesis is not installed."""
+
+
 class Status(Enum):
     """How a check ended."""
 
@@ -27,7 +31,8 @@ class Status(Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a check found: in how many cases the law held, why it was not tried, or the smallest case that breaks it.
+    """What a check found: in how many cases the law held, why it was not tried, or the smallest case that breaks it
+    (None: it broke before one was drawn).
 
     `refusals` are the reasons of cases that the plugin refused, `expected` is why it is expected to fail.
     """
@@ -53,14 +58,14 @@ def examine(check: Check, place: Place, cases: int, seed: int) -> Outcome:
     Raises:
         UserError: Hypothesis is not installed.
     """
-    if reason := check.idle(place):
-        return Outcome(check, place.name, Status.IDLE, reason=reason)
     search = _Search(check, place, 2 * cases + SHRINKS)
     try:
+        if reason := check.idle(place):
+            return Outcome(check, place.name, Status.IDLE, reason=reason)
         _drive(search, cases, seed)
-    except Exception as error:
-        if search.failing is None:
-            raise
+    except MissingError:
+        raise
+    except Exception as error:  # the plugin's own, in a case or before any was drawn
         return Outcome(check, place.name, Status.BROKEN, search.held, told(error), search.failing, search.refusals)
     if search.held:
         return Outcome(check, place.name, Status.HELD, search.held, refusals=search.refusals)
@@ -74,7 +79,7 @@ def _drive(search: _Search, cases: int, seed: int) -> None:
         from hypothesis import HealthCheck, Phase, given, settings
         from hypothesis.errors import Unsatisfiable
     except ImportError as error:
-        raise UserError("checks need hypothesis, not installed here: pip install 'sparsebench[check]'") from error
+        raise MissingError("checks need hypothesis, not installed here: pip install 'sparsebench[check]'") from error
 
     def attempt(case: Case) -> None:
         if not search.attempt(case):
