@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import pkgutil
+import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from functools import cache
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -100,7 +102,8 @@ def _load(group: Group, name: str) -> Any:
 def _imported(group: Group, entry: EntryPoint) -> Any:
     where = f"{KINDS[group]} {entry.name!r} of package {_package(entry)!r} ({entry.value})"
     try:
-        plugin = entry.load()
+        with redirect_stdout(sys.stderr):  # what a command prints may be read by a program
+            plugin = entry.load()
     except (Exception, SystemExit) as error:  # a script that somebody registered ends itself when it is imported
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(f"{where} cannot be loaded: {reason}; mend or uninstall the package") from error

@@ -16,7 +16,7 @@ from sparsebench.cli.network import Format, Name, Network, Sharing, network, tab
 from sparsebench.cli.output import say
 from sparsebench.cli.timing import Schedule, timing
 from sparsebench.conventions import known
-from sparsebench.errors import UserError, unknown
+from sparsebench.errors import UserError
 from sparsebench.fitting import check_sparsity
 from sparsebench.formulas import FORMULAS, IN_ROUNDS, Step, rounds
 from sparsebench.pricing import SMALL_DENSE, Priced, Terms, price
@@ -80,7 +80,11 @@ def flops(
 
 def _check(accounting: Accounting) -> None:
     if accounting.method not in FORMULAS:
-        raise unknown("method with a published formula", accounting.method, FORMULAS)
+        plugins.load("methods", accounting.method)
+        raise UserError(
+            f"method {accounting.method!r} has no published formula here; `sparsebench run --dry-run` says what runs "
+            f"execute, and formulas are known for {', '.join(FORMULAS)}"
+        )
     for name, value in (("multiplier", accounting.multiplier), ("width", accounting.width)):
         if value is not None and not (0 < value < math.inf):
             raise UserError(f"--{name} {value:g}: should be above 0 and finite")
