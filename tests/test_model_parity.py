@@ -200,6 +200,19 @@ def test_trainers_agree_on_a_convolutional_network():
     assert metrics[0] == pytest.approx(metrics[1], abs=1e-2)
 
 
+@pytest.mark.parametrize("model", [mobilenetv1, resnet50, wrn_22_2, wrn_22_2_dropout], ids=named)
+def test_what_a_model_says_not_to_draw_it_does_not(model):
+    """Such models leave torch's generator as it is, and need no key for each step."""
+    import torch
+
+    module = builders(model)[0](SMALL).train()
+    torch.manual_seed(7)
+    before = torch.default_generator.get_state()
+    module(torch.zeros(2, *SMALL.shape)).sum().backward()
+    assert torch.equal(torch.default_generator.get_state(), before)
+    assert model.draws == (model is wrn_22_2_dropout), "on a GPU it does"
+
+
 def test_dropout_continues_from_a_snapshot(backend):
     """What is dropped follows from a counter in the state; without dropout the losses are others."""
     trainer, job = trainer_on(backend.name), task(wrn_22_2_dropout, 4, images((3, 8, 8)))

@@ -21,12 +21,14 @@ from torch import Tensor
 
 from sparsebench.data.feed import Feed
 from sparsebench.method import Method
+from sparsebench.trainer import Task
 from sparsebench_torch import optimizers
 from sparsebench_torch.data import BLOCK, Part, parts, sent
 from sparsebench_torch.state import TorchState
 from sparsebench_torch.steps import step
 
 Work = Callable[[], None]
+Key = Callable[[Task, Feed, int], None]
 WARM_UP = 3
 """Steps before the recording, in which libraries choose kernels and the optimizer makes its state."""
 
@@ -65,11 +67,9 @@ AGAIN = Recorder("eager", lambda step: step(), lambda step: step)
 
 
 class Loop:
-    """The steps of one state, which holds it; `key(feed, iteration)` seeds what the module draws for itself."""
+    """The steps of one state, which holds it; `key(task, feed, iteration)` seeds what the module draws for itself."""
 
-    def __init__(
-        self, state: TorchState, method: Method, origin: Part, recorder: Recorder, key: Callable[[Feed, int], None]
-    ) -> None:
+    def __init__(self, state: TorchState, method: Method, origin: Part, recorder: Recorder, key: Key) -> None:
         self.method, self.origin, self.recorder, self.key = method, origin, recorder, key
         self._state = weakref.ref(state)  # a circle would keep the network in the device's memory
         self._warm = 0
@@ -95,7 +95,7 @@ class Loop:
             last = min(first + BLOCK, stop)
             self._fill(feed, first, last)
             for i in range(first, last):
-                self.key(feed, i)
+                self.key(self.state.task, feed, i)
                 self._step()
             found.append(self._losses[: last - first].clone())
         return torch.cat(found)

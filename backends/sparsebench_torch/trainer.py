@@ -83,7 +83,7 @@ class TorchTrainer:
         losses: list[Tensor] = []
         rates = state.task.rates(start, stop).tolist()
         for j, parts in enumerate(self._data.batches(state.task, feed, start, stop)):
-            self._key(feed, start + j)
+            self._key(state.task, feed, start + j)
             optimizers.set_rate(state.optimizer, rates[j])
             losses.append(step(state, method, parts))
         return torch.stack(losses) if losses else torch.empty(0, device=self.device)
@@ -113,7 +113,7 @@ class TorchTrainer:
         if method.needs_gradient:
             (parts,) = self._data.batches(state.task, feed, event.iteration, event.iteration + 1)
             state.module.train()
-            self._key(feed, event.iteration)
+            self._key(state.task, feed, event.iteration)
             loss = float(gradient(state, parts))
             for weight in state.masked:
                 if weight.grad is None:  # the loss does not reach it
@@ -155,8 +155,10 @@ class TorchTrainer:
         state.aux = observed(arrays, self.device)
         return state
 
-    def _key(self, feed: Feed, iteration: int) -> None:
+    def _key(self, task: Task, feed: Feed, iteration: int) -> None:
         """What a module draws for itself (dropout) is the same for every method, and after a snapshot."""
+        if not task.model.draws:  # to key a generator takes ten microseconds
+            return
         generator = torch.cuda if self.device.type == "cuda" else torch.default_generator
         generator.manual_seed(noise.key(feed.seed, iteration, "module")[0] % 2**32)
 

@@ -58,7 +58,8 @@ class Model:
     to stem, depthwise and classifier layers (none: `STANDARD`). `input_gradient` says whether published costs count
     the gradient with respect to the network's input. `reference` names the model that this one is a wider form of.
     `packages` are distributions that its results depend on, beside the backend's. `timm(input)` names timm's model that
-    is the same network at that input, in every name and number (None: there is none).
+    is the same network at that input, in every name and number (None: there is none). `draws` says whether its layers
+    may draw from a framework's own generator in training, which a backend then keys anew for each step.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Model:
     packages: tuple[str, ...] = ()
     statistics: Callable[[Input], Mapping[str, tuple[int, ...]]] | None = None
     timm: Callable[[Input], str | None] | None = None
+    draws: bool = True
 
     def policy_under(self, distribution: str) -> Policy:
         """What happens to special layers under a distribution of that name."""

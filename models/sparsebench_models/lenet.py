@@ -39,5 +39,6 @@ lenet_300_100 = Model(
     policy=EVERY_LAYER,
     input_gradient=False,  # as in Table 2 of Evci et al., Rigging the Lottery, ICML 2020
     statistics=lambda input: {},
+    draws=False,
     builders={"torch": "sparsebench_models.lenet_torch:build", "jax": "sparsebench_models.lenet_flax:build"},
 )

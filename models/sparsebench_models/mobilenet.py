@@ -91,6 +91,7 @@ mobilenetv1 = Model(
     policy=KEPT_DENSE,
     statistics=running(layers, norms),
     timm=lambda input: "mobilenetv1_100" if max(input.image) > SMALL and input.width == 1 else None,
+    draws=False,
     builders={"torch": "sparsebench_models.mobilenet_torch:build", "jax": "sparsebench_models.mobilenet_flax:build"},
 )
 
@@ -103,6 +104,7 @@ mobilenetv1_big = Model(
     policy=KEPT_DENSE,
     reference=mobilenetv1.name,
     statistics=running(partial(layers, channels=BIG), norms),
+    draws=False,
     builders={
         "torch": "sparsebench_models.mobilenet_torch:build_big",
         "jax": "sparsebench_models.mobilenet_flax:build_big",

@@ -34,6 +34,7 @@ class Dropout(nn.Module):
     """Zeroes entries at this rate while training, keyed by a counter that is part of the state.
 
     So a run that continues from a snapshot drops what it would have dropped. The other framework draws other entries.
+    Off the CPU, where to read the counter would be to wait, torch's generator draws: a trainer keys it for each step.
     """
 
     count: Tensor
@@ -48,7 +49,10 @@ class Dropout(nn.Module):
         """The same shape; what is kept grows by 1 / (1 − rate)."""
         if not (self.rate and self.training):
             return x
-        generator = torch.Generator(x.device).manual_seed(noise.key(0, int(self.count), self.name)[0] % 2**32)
+        generator = self._keyed() if x.device.type == "cpu" else None
         self.count += 1
         kept = torch.rand(x.shape, generator=generator, device=x.device) >= self.rate
         return x * kept / (1 - self.rate)
+
+    def _keyed(self) -> torch.Generator:
+        return torch.Generator().manual_seed(noise.key(0, int(self.count), self.name)[0] % 2**32)

@@ -100,6 +100,7 @@ resnet50 = Model(
     input=Input((3, 224, 224), 1000),
     statistics=running(layers, norms),
     timm=lambda input: "resnet50" if max(input.image) > SMALL_STEM and input.width == 1 else None,
+    draws=False,
     builders={"torch": "sparsebench_models.resnet_torch:build", "jax": "sparsebench_models.resnet_flax:build"},
 )
 
@@ -111,5 +112,6 @@ resnet50_big = Model(
     input=resnet50.input,
     reference=resnet50.name,
     statistics=running(partial(layers, channels=BIG), norms),
+    draws=False,
     builders={"torch": "sparsebench_models.resnet_torch:build_big", "jax": "sparsebench_models.resnet_flax:build_big"},
 )

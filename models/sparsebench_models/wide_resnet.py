@@ -91,6 +91,7 @@ def wide_resnet(depth: int, width: int) -> Model:
         initial=partial(initial, depth=depth, width=width),
         statistics=running(partial(layers, depth=depth, width=width), norms),
         input=Input((3, 32, 32), 10),
+        draws=False,
     )
 
 
@@ -106,6 +107,7 @@ wrn_22_2_dropout = replace(
     wrn_22_2,
     name=f"{wrn_22_2.name}-dropout",
     summary=f"{wrn_22_2.summary}; dropout {DROPOUT} in every block",
+    draws=True,
     builders={
         "torch": "sparsebench_models.wide_resnet_torch:build_with_dropout",
         "jax": "sparsebench_models.wide_resnet_flax:build_with_dropout",
