@@ -214,8 +214,21 @@ def test_settings_of_a_method_have_looks_of_their_own(tmp_path):
 
 
 def test_no_two_methods_look_alike():
-    everything = [*style.KNOWN.values(), *style.SPARE]
-    assert len(set(everything)) == len(everything)
     assert set(style.KNOWN) == set(plugins.names("methods")), "every method of ours has a look"
-    strangers = {f"method {k}": (f"method {k}", frozenset({0})) for k in range(len(style.SPARE))}
-    assert len(set(style.looks(strangers).values())) == len(strangers)
+    own = {name: name for name in style.KNOWN}
+    strangers = {f"method {k}": f"method {k}" for k in range(30)}
+    several = {f"rigl {k}×": "rigl" for k in range(10)} | {"dense": "dense"}
+    for names in (own, strangers, several, own | strangers):
+        found = style.looks(names)
+        assert len({(look.marker, look.turn) for look in found.values()}) == len(names), "without colours too"
+        assert {name for name, look in found.items() if look.colour == style.BLACK} <= {"dense"}
+    assert style.looks(own) == style.KNOWN
+    for backend in style.DASHES:
+        dashes = [style.dash(backend, style.Look(style.RED, "o", turn)) for turn in range(3)]
+        assert len(set(dashes)) == 3
+
+
+def test_a_length_in_one_panel_is_told_in_all(board, tmp_path):
+    longer = fixture.write(tmp_path, fixture.config(model="other", multiplier=5.0))
+    found = groups.groups([*board, longer])
+    assert {m.name for group in found for m in group.members if m.row.method == "rigl"} == {"rigl 1×", "rigl 5×"}

@@ -167,6 +167,9 @@ def test_pictures_and_what_is_missing(read, written):
     assert (page.attribute("width", "img"), page.attribute("height", "img")) == (["30.0"], ["20.0"])
     assert "Title of empty: nothing to draw of dense" in page.words
     assert "Title of few" not in page.words
+    assert "pictures/lenet-300-100_digits_drawn.svg" in page.attribute("href")
+    told = re.sub(r"<[^>]*>", "", read["index.html"].text)
+    assert "All boards as CSV, Markdown; JSON has every field" in told
     assert (written / "pictures" / "lenet-300-100_digits_drawn.svg").read_text() == SVG
 
 

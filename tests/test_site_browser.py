@@ -135,6 +135,13 @@ def test_every_picture_is_shown(board):
     assert all(picture.get_attribute("alt") for picture in pictures.all())
 
 
+def test_pictures_on_a_phone_can_be_read(open_page, address):
+    picture = open_page(f"{address}/lenet-300-100_digits.html", width=390).page.locator("#pictures img").first
+    assert picture.bounding_box()["width"] >= 44 * 16
+    picture.click()
+    picture.page.wait_for_url("**/pictures/*.svg")
+
+
 def test_a_cell_opens(board):
     board.page.locator("#board tbody a", has_text="rigl").first.click()
     board.page.wait_for_url("**/cells/*")

@@ -130,6 +130,14 @@ def test_frameworks(board):
     assert {(each["first_backend"], each["second_backend"]) for each in entries} == {("torch", "jax")}
 
 
+def test_rows_in_one_backend_alone_are_told_apart_or_counted():
+    rows = [row(cell=f"c{k}", twin=f"t{k}", backend="jax", multiplier=float(k + 1)) for k in range(7)]
+    notes = [frameworks.view(rows[:count]).sheets[0].notes[-1] for count in (2, 7)]
+    assert notes[0].count(rows[0].method) == 2
+    assert [length in notes[0] for length in (" 1× jax", " 2× jax")] == [True, True]
+    assert notes[1] == "in one backend alone: 7 rows"
+
+
 def test_against_adds_its_columns(board):
     _, out, _ = board("--against", "static", "--format", "md")
     (header,) = [line for line in out if line.startswith("| method")]

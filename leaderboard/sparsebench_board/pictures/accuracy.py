@@ -113,7 +113,7 @@ def _alike(one: float, other: float, apart: float = ALIKE) -> bool:
 
 
 def _paled(mark: Mark) -> Mark:
-    return replace(mark, look=Look(PALE, mark.look.marker)) if mark.row.missing else mark
+    return replace(mark, look=replace(mark.look, colour=PALE)) if mark.row.missing else mark
 
 
 def _shifted(axes: Axes, aside: float) -> Any:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 LINES = (
     (style.BLUE, "-", 2.4, "o"), (style.RED, (0, (4, 2)), 1.6, "s"), (style.GREEN, "-.", 1.6, "^"),
-    (style.PURPLE, ":", 2.0, "v"), (style.BLACK, "-", 0.9, "D"), (style.ORANGE, (0, (6, 1, 1, 1)), 1.6, "X"),
+    (style.PURPLE, ":", 2.0, "v"), (style.SKY, (0, (8, 2, 1, 2, 1, 2)), 1.6, "D"),
+    (style.ORANGE, (0, (6, 1, 1, 1)), 1.6, "X"),
 )  # fmt: skip
 """Colour, dash, width and marker of each line, where methods do not give colour and marker."""
 
@@ -60,7 +61,7 @@ def lines(found: Sequence[Cell]) -> list[tuple[Any, ...]]:
     """Colour, dash, width and marker of each cell's line: colour and marker of its method, where no two share one."""
     methods = [cell.config.method for cell in found]
     own = len(set(methods)) == len(methods)
-    looks = style.looks({name: (name, frozenset({0})) for name in sorted(methods)}) if own else {}
+    looks = style.looks({name: name for name in sorted(methods)}) if own else {}
     return [
         (looks[name].colour, dash, width, looks[name].marker) if own else (colour, dash, width, marker)
         for name, (colour, dash, width, marker) in zip(methods, LINES, strict=False)

@@ -86,7 +86,7 @@ def figure(account: Account, records: Sequence[Record]) -> Figure:
         raise UserError("no record has FLOPs that are known: there is nothing to draw accuracy against")
     picture = sheet(len(drawn), 3.4)
     every = [point.row for _, found, _ in drawn for point in found]
-    looks = style.looks({name: (name, frozenset({0})) for name in sorted({row.method for row in every})})
+    looks = style.looks({name: name for name in sorted({row.method for row in every})})
     sizes = _sizes(every)
     for panel, (group, found, unit) in zip(picture.panels, drawn, strict=True):
         panel.set_title(title(group))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,8 +55,9 @@ def groups(records: Sequence[Record]) -> list[Group]:
         raise UserError("there are no runs to draw: `sparsebench run quick` makes some")
     found = {cell.id: cell for cell in cells(records)}
     shown = settings(list(found.values()))
-    parts = grouped(((row, found[row.cell]) for row in rows(records)), lambda pair: _recipe(pair[1]))
-    return [Group(_title(part[0][1], shown), tuple(_named(part))) for part in parts]
+    every = rows(records)
+    parts = grouped(((row, found[row.cell]) for row in every), lambda pair: _recipe(pair[1]))
+    return [Group(_title(part[0][1], shown), tuple(_named(part, every))) for part in parts]
 
 
 def _recipe(cell: Cell) -> tuple[object, ...]:
@@ -75,14 +76,13 @@ def _title(cell: Cell, shown: Mapping[str, Mapping[str, Any]]) -> str:
     return plain(f"{cell.config.model} on {cell.config.dataset}{apart}")
 
 
-def _named(part: Sequence[tuple[Row, Cell]]) -> list[Member]:
+def _named(part: Sequence[tuple[Row, Cell]], every: Sequence[Row]) -> list[Member]:
     own = settings([cell for _, cell in part])
-    shown = [row for row, _ in part]
-    return [Member(row, cell, called(row, shown, own[cell.id])) for row, cell in part]
+    return [Member(row, cell, called(row, every, own[cell.id])) for row, cell in part]
 
 
 def called(row: Row, others: Sequence[Row], settings: Mapping[str, Any]) -> str:
-    """`rigl`, `rigl uniform 5×`: distribution and length only where they tell rows apart."""
+    """`rigl`, `rigl uniform 5×`: distribution and length only where they tell rows of the whole picture apart."""
     several = row.sparsity and len(distributions(others)) > 1
     length = any(other.multiplier != 1 for other in others)
     parts = (
@@ -93,15 +93,11 @@ def called(row: Row, others: Sequence[Row], settings: Mapping[str, Any]) -> str:
 
 
 def named_looks(groups: Sequence[Group]) -> dict[str, Look]:
-    """Name -> look, by name, dense first; of a method's names in a panel, the most frequent has the method's look."""
-    places: defaultdict[str, list[int]] = defaultdict(list)
-    methods: dict[str, str] = {}
-    for place, group in enumerate(groups):
-        for member in group.members:
-            places[member.name].append(place)
-            methods[member.name] = member.row.method
-    frequent = sorted(places, key=lambda name: (-len(places[name]), name))
-    found = looks({name: (methods[name], frozenset(places[name])) for name in frequent})
+    """Name -> look, by name, dense first; of a method's names the most frequent has the method's look."""
+    members = [member for group in groups for member in group.members]
+    methods = {member.name: member.row.method for member in members}
+    counts = Counter(member.name for member in members)
+    found = looks({name: methods[name] for name in sorted(counts, key=lambda name: (-counts[name], name))})
     return {name: found[name] for name in sorted(found, key=lambda name: (methods[name] != "dense", name))}
 
 

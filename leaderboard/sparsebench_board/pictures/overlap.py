@@ -89,7 +89,7 @@ def figure(records: Sequence[Record]) -> Figure:
         panel.set_ylim(*window(least))
     shown = [each for _, _, own in panels for each in own]
     names = {each.member.name for each in shown}
-    entries = style.methods({name: look for name, look in looks.items() if name in names}, line="-")
+    entries = style.methods({name: look for name, look in looks.items() if name in names}, line=True)
     return picture.finish(entries, _notes(shown), beside=0)
 
 

@@ -73,7 +73,7 @@ def _panel(axes: Axes, group: Group, cited: Sequence[Reference], looks: Mapping[
     for place, line in enumerate(lines):
         look, aside = looks[line[0].name], (place - (len(lines) - 1) / 2) * width
         own = [accuracy.Mark(1 - member.row.sparsity, member.row, look, aside=aside) for member in line]
-        accuracy.join(axes, own, style.dash(line[0].row.backend))
+        accuracy.join(axes, own, style.dash(line[0].row.backend, look))
         marks += own
     accuracy.draw(axes, marks)
     axes.set_title(group.title)
@@ -127,7 +127,7 @@ def _entries(drawn: Sequence[Group], looks: Mapping[str, Look], cited: bool) -> 
         style.handle("published", color="#909090", marker="o", markersize=10, markerfacecolor="none", linestyle=""),
         style.handle("dense, published", color=style.GREY, linewidth=1.2, linestyle=style.OTHER_DASH),
     ]
-    methods = style.methods({name: look for name, look in looks.items() if name in sparse}, line="")
+    methods = style.methods({name: look for name, look in looks.items() if name in sparse})
     backends = style.backends((member.row.backend for member in members), lines=True)
     return [*dense, *methods, *backends, *(published if cited else [])]
 

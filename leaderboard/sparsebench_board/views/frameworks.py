@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from sparsebench_board import labels, legends
-from sparsebench_board.columns import ACCURACY, identity, settings
+from sparsebench_board.columns import ACCURACY, BACKEND, identity, settings
 from sparsebench_board.frameworks import Twins, single, twins
 from sparsebench_board.rows import Row
 from sparsebench_board.sheets import Column, Sheet, View, lines
@@ -23,6 +23,8 @@ NOTES = (
     f"p: {legends.TEST}, {legends.HOLM} over all lines of the table",
     legends.DETECTABLE,
 )
+NAMED = 6
+"""Rows in one backend alone that a note names; of more it tells the number."""
 
 
 def view(rows: Sequence[Row]) -> View:
@@ -72,7 +74,12 @@ def _between(found: Sequence[Twins]) -> str:
 
 
 def _single(rows: Sequence[Row], found: Sequence[Twins]) -> list[str]:
-    names = [f"{row.method} {row.sparsity:g} {row.backend}" for row in single(rows, found)]
+    """Rows without a twin: by name, or their number where there are more than `NAMED`."""
+    left = single(rows, found)
+    if len(left) > NAMED:
+        return [f"in one backend alone: {len(left)} rows"]
+    facts = (*identity(rows), BACKEND, *settings(rows))
+    names = [" ".join(text for fact in facts if (text := fact.text(row))) for row in left]
     return [f"in one backend alone: {', '.join(names)}"] if names else []
 
 
