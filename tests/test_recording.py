@@ -17,7 +17,7 @@ from sparsebench.methods.rigl import rigl
 from sparsebench.methods.set import set_
 from sparsebench.methods.snfs import snfs
 from sparsebench.methods.static import static
-from tasks import RECIPES, begin, bits, conv, gated, one_thread, short, task, update, walk
+from tasks import RECIPES, begin, bits, conv, gated, half, one_thread, short, task, update, walk
 
 pytest.importorskip("torch")
 import torch
@@ -251,6 +251,20 @@ def test_off_the_cpu_a_mask_is_held_once_as_bool(monkeypatch):
     monkeypatch.undo()
     assert masks == [bits(plain.masks(current)) for _, _, current in walk(plain, job, method, 0.7)]
     assert len(set(map(str, masks))) > 3
+
+
+@pytest.mark.parametrize("model", [gated, conv, half], ids=lambda model: model.name)
+def test_few_weights_are_masked_in_numpy_as_many_are_in_torch(model, monkeypatch):
+    """The same products on the same memory, after updates too; bfloat16 is torch's alone."""
+    one_thread()
+    job, method, ends = task(model, 12), short(rigl, alpha=0.6), []
+    for few in (state.FEW, 0):
+        monkeypatch.setattr(state, "FEW", few)
+        each = trainer.TorchTrainer()
+        *_, (_, _, current) = walk(each, job, method, 0.7)
+        assert len(current._few) == (len(job.prunable) if few and model is not half else 0)
+        ends.append(bits(each.snapshot(current)))
+    assert ends[0] == ends[1]
 
 
 def on_device(current, method, seed, event, budget):
