@@ -87,9 +87,9 @@ def alone_in(folder: Path) -> Generator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):
-            folder.rmdir()
-            folder.parent.rmdir()
+        for place in (folder, folder.parent):
+            with suppress(OSError):  # there is something in it, or somebody has removed it
+                place.rmdir()
         os.close(lock)
 
 
