@@ -319,8 +319,10 @@ def calls(monkeypatch):
     monkeypatch.setattr(torch.cuda, "current_stream", lambda: Stream("default"))
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: within(f"on {stream.name}"))
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
-    monkeypatch.setattr(torch.cuda, "graph", lambda graph: within("capture"))
-    return asked
+    monkeypatch.setattr(torch.cuda, "graph", lambda graph, stream: within(f"capture on {stream.name}"))
+    recording._side.cache_clear()
+    yield asked
+    recording._side.cache_clear()
 
 
 def test_first_steps_are_on_a_side_stream_and_a_capture_holds_one(calls):
@@ -330,7 +332,7 @@ def test_first_steps_are_on_a_side_stream_and_a_capture_holds_one(calls):
     replay = recording.CUDA_GRAPH.record(lambda: calls.append("step"))
     replay()
     replay()
-    assert calls == ["begin capture", "step", "end capture", "replay", "replay"]
+    assert calls == ["begin capture on side", "step", "end capture on side", "replay", "replay"]
 
 
 def test_a_gpu_records_with_it(monkeypatch):
