@@ -26,6 +26,7 @@ docs: $(VENV)/ready
 bench: $(VENV)/ready
 	$(BIN)/python benchmarks/mask_update.py
 	$(BIN)/python benchmarks/step_time.py
+	$(BIN)/python benchmarks/bare_loop.py
 
 # A marker inside the environment, so that an interrupted installation is done again.
 $(VENV)/ready: pyproject.toml constraints.txt

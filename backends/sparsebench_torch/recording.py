@@ -14,6 +14,7 @@ import warnings
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -45,18 +46,23 @@ class Recorder:
     record: Callable[[Work], Work]
 
 
+@cache
+def _side() -> torch.cuda.Stream:
+    """One stream for first steps and captures: libraries make what they need for a stream when it is first used."""
+    return torch.cuda.Stream()
+
+
 def _beside(step: Work) -> None:
-    """On a side stream, since what runs on the default one cannot be captured later."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
+    """Not on the default stream, on which nothing can be captured."""
+    _side().wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(_side()):
         step()
-    torch.cuda.current_stream().wait_stream(stream)
+    torch.cuda.current_stream().wait_stream(_side())
 
 
 def _captured(step: Work) -> Work:
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, stream=_side()):
         step()
     return graph.replay
 

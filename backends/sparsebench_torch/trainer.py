@@ -125,15 +125,17 @@ class TorchTrainer:
 
     @torch.no_grad()
     def evaluate(self, state: TorchState, split: Literal["train", "test"]) -> Metrics:
-        """Accuracy and mean cross-entropy over the split, in evaluation mode."""
+        """Accuracy and mean cross-entropy over the split, in evaluation mode; the device is waited for at the end."""
         state.module.eval()
-        samples, correct, loss = 0, 0, 0.0
+        samples = len(getattr(state.task.dataset, split).labels)
+        correct: list[Tensor] = []
+        losses: list[Tensor] = []
         for images, labels in self._data.evaluation(state.task, split):
             found = logits(state, images)
-            samples += len(labels)
-            correct += int((found.argmax(1) == labels).sum())
-            loss += float(cross_entropy(found, labels, reduction="sum"))
-        return Metrics(correct / samples, loss / samples)
+            correct.append((found.argmax(1) == labels).sum())
+            losses.append(cross_entropy(found, labels, reduction="sum"))
+        right, loss = (sum(torch.stack(each).tolist()) for each in (correct, losses))
+        return Metrics(right / samples, loss / samples)
 
     def weights(self, state: TorchState) -> dict[str, NDArray[np.float32]]:
         """All parameters and running statistics, copied to the host."""

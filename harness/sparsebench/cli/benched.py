@@ -78,8 +78,7 @@ def _show_steps(rows: Sequence[Step], precision: str, ceilings: Ceilings) -> Non
     )
     show_table(columns, [_step(row, ceilings) for row in rows])
     ways = dict.fromkeys(f"{row.backend} {row.ran}" for row in rows)
-    _tell(f"steps were run so: {', '.join(ways)}")
-    say("")
+    _tell(f"steps were run so: {', '.join(sorted(ways))}")
 
 
 def _step(row: Step, ceilings: Ceilings) -> list[Any]:
@@ -91,6 +90,7 @@ def _step(row: Step, ceilings: Ceilings) -> list[Any]:
 def _show_around(rows: Sequence[Step]) -> None:
     columns = [("model", TEXT), ("backend", TEXT), ("precision", TEXT), ("update ms", MILLISECONDS),
                ("first dense s", SECONDS), ("first masked s", SECONDS), ("first update s", SECONDS)]  # fmt: skip
+    say("")
     _tell(
         "one update of all masks by RigL, its dense gradient included; and what the first dense step, masked step and "
         "update took longer than later ones: compilation, first use"
