@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import records_fixture as fixture
 from sparsebench.records import Record
@@ -15,7 +16,22 @@ ACCURACY = {("dense", 0.0): 0.97, ("static", 0.9): 0.93, ("rigl", 0.9): 0.96, ("
 SEEDS = (0, 1, 2)
 
 
-def board(root: Path, **settings) -> list[Record]:
+@pytest.fixture(scope="session")
+def board(tmp_path_factory):
+    """The records of `made`."""
+    return made(tmp_path_factory.mktemp("records"))
+
+
+@pytest.fixture
+def styled():
+    """As `Kind.svg` draws."""
+    from sparsebench_board.pictures import style
+
+    with style.applied():
+        yield
+
+
+def made(root: Path, **settings) -> list[Record]:
     """Every method in both frameworks with three seeds that lie 0.01 apart; torch and jax reach the same."""
     return [
         moving(root, ACCURACY[method, sparsity] + 0.01 * (seed - 1), method=method, sparsity=sparsity, seed=seed,

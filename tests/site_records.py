@@ -7,12 +7,33 @@ import pytest
 import hardware_fixture
 import records_fixture as fixture
 from html_page import BREAKOUT, EVIL
+from sparsebench.errors import UserError
+from sparsebench_board import site
+from sparsebench_board.pictures.kind import Kind
 from sparsebench_board.rows import rows
 
 CASES = [
     ("dense", 0.0, 1.0, 0.950), ("rigl", 0.9, 5.0, 0.951), ("rigl", 0.9, 1.0, 0.930), ("static", 0.9, 1.0, 0.800),
 ]  # fmt: skip
 NOISE = {0: 0.001, 1: -0.002, 2: 0.0015}
+
+
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 30 20"><rect width="30" height="20"/></svg>'
+
+
+class Drawing(Kind):
+    """A stand-in that needs no matplotlib."""
+
+    def svg(self, records):
+        if self.name == "empty":
+            raise UserError(f"nothing to draw of {records[0].config.method}")
+        return SVG
+
+
+KINDS = {
+    name: Drawing(name, f"Title of {name}", f"What {name} shows.", None, whole)
+    for name, whole in (("drawn", True), ("empty", True), ("few", False))
+}
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +72,15 @@ def found(recorded):
 def board_rows(found):
     """Their rows."""
     return rows(found)
+
+
+@pytest.fixture(scope="session")
+def written(recorded, found):
+    """The site of them all, beside the records."""
+    folder = recorded.parent / "site"
+    assert site.write(found, folder, hardware=hardware(recorded), kinds=KINDS) == folder / "index.html"
+    return folder
+
+
+def hardware(root):
+    return sorted((root / "hardware").glob("*.json"))

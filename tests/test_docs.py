@@ -63,7 +63,8 @@ def test_the_tutorial_quotes_the_example():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_parse(page):
     for command in commands(page.read_text(encoding="utf-8")):
-        app.parse_args(command, exit_on_error=False, print_error=False)
+        called, _, _ = app.parse_args(command, exit_on_error=False, print_error=False)
+        assert called.__module__.startswith("sparsebench.cli."), command
 
 
 def commands(page):

@@ -1,13 +1,13 @@
 """Imports are lazy: the harness brings no framework and no tracking, and its help needs none of them installed."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
-HEAVY = ("torch", "jax", "flax", "optax", "timm", "mlflow", "sklearn", "scipy", "matplotlib", "PIL")
+from isolated import HEAVY, python
+
+pytest_plugins = ("isolated",)
+
 
 EACH_MODULE = """
 import importlib, json, pkgutil, sys
@@ -33,33 +33,6 @@ before = sorted(set(heavy) & set(sys.modules))
 backend.trainer("cpu")
 print(json.dumps([before, sorted(set(heavy) & set(sys.modules))]))
 """
-
-BLOCKER = """
-import sys
-
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {names!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}, blocked", name=name)
-
-sys.meta_path.insert(0, Blocker())
-"""
-
-
-def python(*arguments, **environment):
-    done = subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, env=os.environ | environment, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.fixture
-def without(tmp_path):
-    """An environment in which none of the heavy packages can be imported."""
-    (tmp_path / "sitecustomize.py").write_text(BLOCKER.format(names=HEAVY))
-    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
-    return {"PYTHONPATH": path}
 
 
 def test_no_module_of_the_harness_brings_a_framework():

@@ -11,17 +11,8 @@ from sparsebench.errors import UserError
 from sparsebench_board import moving
 from sparsebench_board.pictures import frameworks, groups, layers, movement, overlap, seeds, style
 
-
-@pytest.fixture(scope="module")
-def board(tmp_path_factory):
-    return picture_records.board(tmp_path_factory.mktemp("records"))
-
-
-@pytest.fixture(autouse=True)
-def styled():
-    """As `Kind.svg` draws."""
-    with style.applied():
-        yield
+pytest_plugins = ("picture_records",)
+pytestmark = pytest.mark.usefixtures("styled")
 
 
 # ---- layers ---------------------------------------------------------------------------------------------------

@@ -20,17 +20,8 @@ from sparsebench_board.pictures import (
 from sparsebench_board.pictures.sheet import free
 from sparsebench_board.rows import rows
 
-
-@pytest.fixture(scope="module")
-def board(tmp_path_factory):
-    return picture_records.board(tmp_path_factory.mktemp("records"))
-
-
-@pytest.fixture(autouse=True)
-def styled():
-    """As `Kind.svg` draws."""
-    with style.applied():
-        yield
+pytest_plugins = ("picture_records",)
+pytestmark = pytest.mark.usefixtures("styled")
 
 
 # ---- accuracy against FLOPs -----------------------------------------------------------------------------------

@@ -5,20 +5,16 @@ from xml.etree import ElementTree
 
 import pytest
 
-import picture_records
 import records_fixture as fixture
 from sparsebench.cli import main
 from sparsebench.errors import UserError
 from sparsebench_board.pictures import KINDS, layers
 from sparsebench_board.pictures.svg import svg
 
+pytest_plugins = ("picture_records",)
+
 SVG = "{http://www.w3.org/2000/svg}"
 CELL = [name for name, kind in KINDS.items() if not kind.whole]
-
-
-@pytest.fixture(scope="module")
-def board(tmp_path_factory):
-    return picture_records.board(tmp_path_factory.mktemp("records"))
 
 
 def some(board, kind):
@@ -31,7 +27,7 @@ def drawn(board):
     return {name: kind.svg(some(board, name)) for name, kind in KINDS.items()}
 
 
-def test_kinds_are_those_of_the_issue():
+def test_every_kind_has_its_name():
     whole = ["training-flops", "inference-flops", "sparsity", "matrix", "layers", "movement", "frameworks", "overlap"]
     assert list(KINDS) == [*whole, "curves"]
     assert CELL == ["curves"]

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 import toy
+from isolated import python
 from sparsebench import plugins, shipped
 from sparsebench.cli.show import SETTINGS
 from sparsebench.formulas import FORMULAS
 from sparsebench.shipped import card
-from test_imports import python, without  # noqa: F401 (a fixture)
 
-pytest_plugins = ("command_line",)
+pytest_plugins = ("command_line", "isolated")
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -138,7 +138,7 @@ def test_show_refuses_in_one_line(command, words, told):
     assert [part for part in told if part not in err[0]] == []
 
 
-def test_show_needs_no_framework(without):  # noqa: F811
+def test_show_needs_no_framework(without):
     assert "card" in python("-m", "sparsebench.cli", "show", "--help", **without)
     assert python("-m", "sparsebench.cli", "show", "method", "set", **without).startswith("# set\n")
 

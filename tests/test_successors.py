@@ -1,6 +1,7 @@
 """The successors: their schedules, their laws on every backend, and what they cost."""
 
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -193,9 +194,7 @@ def test_srigl_ablates_outputs_and_gives_what_they_had_to_others(trainer):
 def test_successors_continue_from_a_snapshot(trainer, method):
     job, fitted = task(conv, 12), short(method, delta_t=2)
     *_, (_, _, end) = walk(trainer, job, fitted, 0.6)
-    for i, (_, _, state) in enumerate(walk(trainer, job, fitted, 0.6)):  # noqa: B007
-        if i == 6:
-            break
+    _, _, state = next(islice(walk(trainer, job, fitted, 0.6), 6, None))
     back = trainer.restore(job, trainer.snapshot(state))
     *_, (_, _, again) = walk(trainer, job, fitted, 0.6, state=back, start=7)
     assert bits(trainer.snapshot(again)) == bits(trainer.snapshot(end))

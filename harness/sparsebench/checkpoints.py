@@ -14,17 +14,18 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from numpy.typing import NDArray
 
 from sparsebench import tensors
 from sparsebench.aside import alone_in, aside, flush, sweep
 from sparsebench.errors import UserError
+from sparsebench.settings import flat
 
 SCHEMA = 1
 FOLDER = ".checkpoints"
@@ -170,7 +171,7 @@ def _all(place: Path) -> list[Path]:
 
 
 def _check(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    there, here = dict(_settings(found)), dict(_settings(wanted))
+    there, here = dict(flat(found)), dict(flat(wanted))
     differing = [
         f"{name} {there.get(name)!r} there, {here.get(name)!r} here"
         for name in sorted({*there, *here})
@@ -180,15 +181,6 @@ def _check(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> N
         raise UserError(
             f"checkpoint {path} is of another run ({'; '.join(differing)}): remove that folder to begin from the start"
         )
-
-
-def _settings(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every single setting, by its dotted name."""
-    for name, value in document.items():
-        if isinstance(value, dict):
-            yield from _settings(cast("dict[str, Any]", value), f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _digest(content: bytes) -> str:

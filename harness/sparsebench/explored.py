@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsebench.masks import Mask
+
+PREFIX = "explored/"
+"""Of the names of its arrays."""
 
 
 @dataclass
@@ -30,15 +34,15 @@ class Explored:
         size = sum(mask.size for mask in self.seen.values())
         return sum(int(np.count_nonzero(mask)) for mask in self.seen.values()) / size if size else 1.0
 
-    def arrays(self) -> dict[str, NDArray[np.uint8]]:
-        """The union as bits, layer by layer, for a checkpoint."""
-        return {name: np.packbits(mask) for name, mask in self.seen.items()}
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The union as bits, layer by layer, among others of a checkpoint."""
+        return {f"{PREFIX}{name}": np.packbits(mask) for name, mask in self.seen.items()}
 
-    def again(self, arrays: Mapping[str, NDArray[np.uint8]]) -> Explored:
+    def again(self, arrays: Mapping[str, NDArray[Any]]) -> Explored:
         """The union that `arrays` tells, of the layers that this one has seen."""
         return Explored(
             {
-                name: np.unpackbits(arrays[name], count=mask.size).reshape(mask.shape).astype(np.bool_)
+                name: np.unpackbits(arrays[f"{PREFIX}{name}"], count=mask.size).reshape(mask.shape).astype(np.bool_)
                 for name, mask in self.seen.items()
             }
         )

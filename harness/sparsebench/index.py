@@ -19,7 +19,6 @@ from pydantic_core import from_json, to_json
 
 from sparsebench import mistakes, records
 from sparsebench.aside import place
-from sparsebench.errors import UserError
 from sparsebench.records import BRIEF, DOCUMENTS, Json, Record
 
 NAME = ".index.json"
@@ -55,22 +54,11 @@ def read_each(root: Path, names: Iterable[str]) -> list[Record]:
 
 def _read(root: Path, names: Iterable[str], kept: Entries) -> tuple[list[Record], Entries]:
     """The records, and an entry for each whose files have settled."""
-    found: list[Record] = []
-    entries: dict[str, Json] = {}
-    damaged: list[str] = []
     now = time.time_ns()
     with _without_pauses():
-        for name in names:
-            try:
-                record, entry = _one(root / name, kept.get(name))
-            except UserError as error:
-                damaged.append(str(error))
-                continue
-            found.append(record)
-            if _settled(entry["stamp"], now):
-                entries[name] = entry
-    mistakes.refuse(damaged)
-    return found, entries
+        found = mistakes.gathered(lambda name: (name, *_one(root / name, kept.get(name))), names)
+    entries = {name: entry for name, _, entry in found if _settled(entry["stamp"], now)}
+    return [record for _, record, _ in found], entries
 
 
 def _one(folder: Path, entry: Any) -> tuple[Record, Json]:

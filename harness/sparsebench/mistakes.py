@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -13,6 +13,8 @@ from pydantic_core import ErrorDetails
 from sparsebench import plugins
 from sparsebench.errors import UserError, unknown
 
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 Where = tuple[int | str, ...]
 """A path into nested settings: `("grid", "sparsities", 1)`."""
 
@@ -122,6 +124,20 @@ def told(check: Callable[[], object]) -> list[str]:
     except UserError as error:
         return str(error).splitlines()
     return []
+
+
+def gathered(make: Callable[[Item], Made], items: Iterable[Item]) -> list[Made]:
+    """What is made of each.
+
+    Raises:
+        UserError: with a line for each mistake in any of them.
+    """
+    made: list[Made] = []
+    mistakes: list[str] = []
+    for item in items:
+        mistakes += told(lambda item=item: made.append(make(item)))
+    refuse(mistakes)
+    return made
 
 
 def refuse(mistakes: Sequence[str]) -> None:

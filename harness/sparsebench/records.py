@@ -20,7 +20,7 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -139,20 +139,7 @@ def read_all(root: Path) -> list[Record]:
     Raises:
         UserError: with a line for each record that cannot be read.
     """
-    return read_each(paths(root))
-
-
-def read_each(folders: Iterable[Path]) -> list[Record]:
-    """The records in some folders; raises as `read_all` does."""
-    found: list[Record] = []
-    damaged: list[str] = []
-    for path in folders:
-        try:
-            found.append(read(path))
-        except UserError as error:
-            damaged.append(str(error))
-    mistakes.refuse(damaged)
-    return found
+    return mistakes.gathered(read, paths(root))
 
 
 def read(path: Path) -> Record:

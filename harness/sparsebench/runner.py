@@ -27,8 +27,6 @@ from sparsebench.tickets import Beginning, fresh
 from sparsebench.timeline import Leg, timeline
 from sparsebench.trainer import Backend, Metrics, SparseTrainer
 
-EXPLORED = "explored/"
-"""Prefix of the arrays in a checkpoint that tell which connections were ever active."""
 Progress = Callable[[int, int], None]
 """(steps done, steps in all)."""
 
@@ -74,12 +72,13 @@ class Run:
             drop_fraction=event.drop_fraction, loss=report.loss,
             layers={name: asdict(change) for name, change in report.layers.items()},
         )  # fmt: skip
-        self.explored.see(self.trainer.masks(self.state))
 
     def note(self, done: int) -> None:
-        """How the masks stand after `done` iterations, where the run takes notes of that; in nobody's time."""
+        """How the masks stand after the update that ends `done` iterations; in nobody's time."""
+        masks = self.trainer.masks(self.state)
+        self.explored.see(masks)
         if self.notes and done in self.notes.due:
-            self.notes.take(done, self.trainer.masks(self.state))
+            self.notes.take(done, masks)
 
     def evaluate(self, done: int) -> Metrics:
         """Accuracy and loss on the test split after `done` iterations."""
@@ -160,9 +159,7 @@ def _continued(current: Run, found: Checkpoint) -> Run:
         journal=Journal(found.events),
         rewind=None if found.rewind is None else dict(found.rewind),
         notes=current.notes and current.notes.again(found.notes),
-        explored=current.explored.again(
-            {name.removeprefix(EXPLORED): bits for name, bits in found.notes.items() if name.startswith(EXPLORED)}
-        ),
+        explored=current.explored.again(found.notes),
         resumed=(*found.resumed, found.done),
     )
 
@@ -192,8 +189,7 @@ class _Keeper:
             raise Stopped
 
     def _checkpoint(self, current: Run, done: int) -> Checkpoint:
-        notes = current.notes.movement().arrays() if current.notes else {}
-        notes |= {f"{EXPLORED}{name}": bits for name, bits in current.explored.arrays().items()}
+        notes = current.explored.arrays() | (current.notes.movement().arrays() if current.notes else {})
         return Checkpoint(
             current.prepared.identity, done, current.active, current.ledger.executed, current.journal.events,
             time.perf_counter() - self.began, current.resumed,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
@@ -15,6 +15,17 @@ class Settings(BaseModel):
     """Settings refuse what they do not know and never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def flat(document: Mapping[str, Any], without: Collection[str] = (), prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every single value of nested tables by its dotted name, those left out whose own name is in `without`."""
+    for name, value in document.items():
+        if name in without:
+            continue
+        if isinstance(value, Mapping):
+            yield from flat(cast("Mapping[str, Any]", value), without, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def checked(given: Any, parts: Callable[[Any], T], whole: Sequence[str]) -> T:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -13,37 +14,47 @@ Asked = Callable[[], bool]
 """Whether the run is asked to end."""
 
 
+Handler = Callable[[int, FrameType | None], None]
+
+
 class Stopped(BaseException):
     """The run has kept its checkpoint and can end."""
 
 
 @contextmanager
-def deferred() -> Generator[Asked]:
-    """In here the first signal is only noted, and sent again once `Stopped` is raised; a second one acts as before.
+def handled(numbers: Sequence[int], handler: Handler) -> Generator[Callable[[], None]]:
+    """In here `handler` handles these signals, until what is yielded is called, which puts back what was there before.
 
-    Signals that are ignored stay so; outside the main thread nothing is changed.
+    Signals that are ignored (nohup) stay so; outside the main thread nothing is changed.
     """
-    noted: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    before = {n: handler for n in SIGNALS if (handler := signal.getsignal(n)) not in (signal.SIG_IGN, None)}
+    here = threading.current_thread() is threading.main_thread()
+    before = {n: was for n in numbers if here and (was := signal.getsignal(n)) not in (signal.SIG_IGN, None)}
 
     def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, was in before.items():
+            signal.signal(number, was)
 
-    def note(number: int, frame: object) -> None:
+    for number in before:
+        signal.signal(number, handler)
+    try:
+        yield restore
+    finally:
+        restore()
+
+
+@contextmanager
+def deferred() -> Generator[Asked]:
+    """In here the first signal is only noted, and sent again once `Stopped` is raised; a second one acts as before."""
+    noted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
         noted.append(number)
         restore()
 
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield lambda: bool(noted)
-    except Stopped:
-        restore()
-        signal.raise_signal(noted[0])
-        raise
-    finally:
-        restore()
+    with handled(SIGNALS, note) as restore:
+        try:
+            yield lambda: bool(noted)
+        except Stopped:
+            restore()
+            signal.raise_signal(noted[0])
+            raise

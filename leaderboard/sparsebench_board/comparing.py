@@ -5,7 +5,7 @@ Times are not compared: no two runs have the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sparsebench.records import Record
+from sparsebench.settings import flat
 from sparsebench_board.labels import plain
 
 if TYPE_CHECKING:
@@ -63,23 +64,13 @@ def _settings(record: Record) -> dict[str, Any]:
 
 def _fields(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
     """`name: ours | theirs` for each that differs, times aside."""
-    ours, theirs = dict(_flat(first)), dict(_flat(second))
+    ours, theirs = dict(flat(first, TIMES)), dict(flat(second, TIMES))
     names = [*ours, *(name for name in theirs if name not in ours)]
     return [
         f"{name}: {ours.get(name, ABSENT)} | {theirs.get(name, ABSENT)}"
         for name in names
         if (name in ours, ours.get(name)) != (name in theirs, theirs.get(name))
     ]
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if name in TIMES:
-            continue
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _layers(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]) -> list[str]:

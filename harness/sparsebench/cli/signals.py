@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
+
+from sparsebench.stopping import handled
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
@@ -23,17 +24,8 @@ class Ended(BaseException):
 @contextmanager
 def as_exceptions() -> Generator[None]:
     """In here the signals raise `Ended`, but for those that are ignored (nohup) and outside the main thread."""
-    if threading.current_thread() is not threading.main_thread():
+    with handled(SIGNALS, _raise):
         yield
-        return
-    before = {n: handler for n in SIGNALS if (handler := signal.getsignal(n)) not in (signal.SIG_IGN, None)}
-    for number in before:
-        signal.signal(number, _raise)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _raise(number: int, frame: FrameType | None) -> None:

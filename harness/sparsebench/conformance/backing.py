@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sparsebench.conformance import reference
 from sparsebench.conformance.arrays import near, same
-from sparsebench.conformance.check import Check, require
+from sparsebench.conformance.check import Check, require, spread
 from sparsebench.conformance.ground import (
     FULLY_CONNECTED,
     RECIPES,
@@ -54,16 +54,12 @@ def _starts(ground: Ground) -> SearchStrategy[Start]:
     from hypothesis import strategies as st
 
     return st.builds(
-        _start,
+        spread(Start),
         st.sampled_from(places(ground)),
         st.sampled_from([0.5, 0.0, 0.999]) | st.floats(0, 0.999),
         st.sampled_from(["C", "F"]),
         st.integers(0, 2**63 - 1),
     )
-
-
-def _start(place: tuple[str, str], sparsity: float, order: Literal["C", "F"], seed: int) -> Start:
-    return Start(*place, sparsity, order, seed)
 
 
 def _every_place(ground: Ground) -> list[Start]:
@@ -197,11 +193,9 @@ class Segments:
 def _segments(ground: Ground) -> SearchStrategy[Segments]:
     from hypothesis import strategies as st
 
-    return st.builds(_segment, st.sampled_from(places(ground)), st.integers(0, STEPS), st.integers(0, 2**63 - 1))
-
-
-def _segment(place: tuple[str, str], stop: int, seed: int) -> Segments:
-    return Segments(*place, stop, seed)
+    return st.builds(
+        spread(Segments), st.sampled_from(places(ground)), st.integers(0, STEPS), st.integers(0, 2**63 - 1)
+    )
 
 
 def _joined(ground: Ground, case: Segments) -> None:

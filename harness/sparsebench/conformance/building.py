@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from sparsebench import ledger
 from sparsebench.config import Recipe
 from sparsebench.conformance.arrays import near, same
-from sparsebench.conformance.check import Check, require
+from sparsebench.conformance.check import Check, OnBackend, require
 from sparsebench.conformance.ground import CLASSES, split_of
 from sparsebench.conformance.specifying import compact
-from sparsebench.conformance.walks import Trainer, begin, update
+from sparsebench.conformance.walks import begin, update
 from sparsebench.data.source import Dataset, standardising_table
 from sparsebench.errors import UserError
 from sparsebench.method import Event
@@ -35,23 +35,13 @@ EXACT = ("torch.utils.flop_counter",)
 
 
 @dataclass(frozen=True, eq=False)
-class Built:
+class Built(OnBackend):
     """A model on a backend; what `others` build is what it is compared with."""
 
     model: Model
     backend: Backend
     others: tuple[Built, ...] = ()
     device: str = "cpu"
-
-    @property
-    def name(self) -> str:
-        """The backend's."""
-        return self.backend.name
-
-    @cached_property
-    def trainer(self) -> Trainer:
-        """One for all checks."""
-        return self.backend.trainer(self.device)
 
     @property
     def task(self) -> Task:

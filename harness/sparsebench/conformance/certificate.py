@@ -10,9 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from sparsebench import plugins
-from sparsebench.conformance.building import Built
+from sparsebench.conformance.check import OnBackend
 from sparsebench.conformance.engine import Outcome, Status, examine
-from sparsebench.conformance.ground import Ground
 from sparsebench.conformance.suite import GROUPS, Kind, Plan, Subject, Trial, find, plan
 from sparsebench.errors import UserError, unknown
 from sparsebench.method import Law, Method
@@ -91,7 +90,7 @@ class Certificate:
         """Of Python, of what the suite runs on, and of the packages of each backend that was tried."""
         names = {"sparsebench", "numpy", "hypothesis"}
         for trial, _ in self.outcomes:
-            if isinstance(trial.place, Ground | Built):
+            if isinstance(trial.place, OnBackend):
                 names |= set(trial.place.backend.packages)
         return {"python": platform.python_version()} | {name: version(name) for name in sorted(names)}
 
@@ -133,13 +132,13 @@ def _reachable(planned: Plan) -> Plan:
     absent, unreachable = dict(planned.absent), None
     for place in {id(trial.place): trial.place for trial in planned.trials}.values():
         try:
-            _ = place.trainer if isinstance(place, Ground | Built) else None
+            _ = place.trainer if isinstance(place, OnBackend) else None
         except UserError as error:
             if planned.kind == "backend":
                 raise
             absent[place.name], unreachable = str(error), error
-    left = [t for t in planned.trials if not isinstance(t.place, Ground | Built) or t.place.name not in absent]
-    if unreachable and not any(isinstance(trial.place, Ground | Built) for trial in left):
+    left = [t for t in planned.trials if not isinstance(t.place, OnBackend) or t.place.name not in absent]
+    if unreachable and not any(isinstance(trial.place, OnBackend) for trial in left):
         raise unreachable
     return replace(planned, trials=tuple(left), absent=absent)
 

@@ -5,16 +5,20 @@ A case is a frozen dataclass of plain values, so that a failing one can be print
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sparsebench.method import Law
+from sparsebench.trainer import Backend, SparseTrainer
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 Case = Any
+Made = TypeVar("Made")
 
 
 class BrokenLawError(AssertionError):
@@ -28,6 +32,33 @@ class Place(Protocol):
     def name(self) -> str:
         """The column of the certificate."""
         ...
+
+
+class OnBackend:
+    """A place on a backend, with a trainer of its own."""
+
+    backend: Backend
+    device: str
+
+    @property
+    def name(self) -> str:
+        """The backend's."""
+        return self.backend.name
+
+    @cached_property
+    def trainer(self) -> SparseTrainer[Any]:
+        """One for all checks, so that its compiled programs are used again."""
+        return self.backend.trainer(self.device)
+
+
+def spread(kind: Callable[..., Made]) -> Callable[..., Made]:
+    """What makes a case of what is drawn for it, where a tuple (a network and a recipe) is drawn for several fields."""
+
+    def make(*drawn: Any) -> Made:
+        parts: list[tuple[Any, ...]] = [each if isinstance(each, tuple) else (each,) for each in drawn]
+        return kind(*itertools.chain.from_iterable(parts))
+
+    return make
 
 
 def _always(place: Any) -> str | None:

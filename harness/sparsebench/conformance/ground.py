@@ -12,6 +12,7 @@ import numpy as np
 
 from sparsebench import plugins
 from sparsebench.config import Recipe
+from sparsebench.conformance.check import OnBackend, spread
 from sparsebench.conformance.walks import Trainer, Transcript, hurried, transcribe
 from sparsebench.data.source import Dataset, Split, standardising_table
 from sparsebench.errors import UserError
@@ -85,7 +86,7 @@ class Walk:
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
+class Ground(OnBackend):
     """A backend on a device, and the methods to be tried on it by name; `networks` are those that it builds."""
 
     backend: Backend
@@ -93,16 +94,6 @@ class Ground:
     networks: tuple[str, ...]
     recipes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: WALKED)
     device: str = "cpu"
-
-    @property
-    def name(self) -> str:
-        """The backend's."""
-        return self.backend.name
-
-    @cached_property
-    def trainer(self) -> Trainer:
-        """One for all checks, so that its compiled programs are used again."""
-        return self.backend.trainer(self.device)
 
     @cached_property
     def another(self) -> Trainer:
@@ -195,17 +186,13 @@ def walks(ground: Ground, law: Law | None = None, names: Sequence[str] = ()) -> 
     from hypothesis import strategies as st
 
     return st.builds(
-        _walk,
+        spread(Walk),
         st.sampled_from(names or claiming(ground, law)),
         st.sampled_from(places(ground)),
         st.sampled_from([0.5, 0.8, 0.0, 0.999]) | st.floats(0, 0.999),
         st.sampled_from([0.5, 1.0, 0.0]) | st.floats(0, 1),
         st.integers(0, 2**63 - 1),
     )
-
-
-def _walk(method: str, place: tuple[str, str], sparsity: float, alpha: float, seed: int) -> Walk:
-    return Walk(method, *place, sparsity, alpha, seed)
 
 
 def every_method(ground: Ground, law: Law | None = None) -> list[Walk]:

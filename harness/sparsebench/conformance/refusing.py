@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sparsebench.conformance.check import BrokenLawError, Check
+from sparsebench.conformance.check import BrokenLawError, Check, spread
 from sparsebench.conformance.ground import Ground, claiming, places
 from sparsebench.conformance.walks import begin, planned
 from sparsebench.errors import NonFiniteScoreError
@@ -34,7 +34,7 @@ def _poisons(ground: Ground) -> SearchStrategy[Poison]:
     from hypothesis import strategies as st
 
     return st.builds(
-        _poison,
+        spread(Poison),
         st.sampled_from(_updating(ground)),
         st.sampled_from([(network, ground.recipes[network][0]) for network in ground.networks]),
         st.sampled_from(["drop", "grow"]),
@@ -42,10 +42,6 @@ def _poisons(ground: Ground) -> SearchStrategy[Poison]:
         st.sampled_from(["nan", "inf", "-inf"]),
         st.integers(0, 999),
     )
-
-
-def _poison(method: str, place: tuple[str, str], role: str, layer: int, value: str, seed: int) -> Poison:
-    return Poison(method, *place, role, layer, value, seed)
 
 
 def _every_method(ground: Ground) -> list[Poison]:

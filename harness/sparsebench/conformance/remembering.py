@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sparsebench.conformance import plans
 from sparsebench.conformance.arrays import near, same
-from sparsebench.conformance.check import Check, require
+from sparsebench.conformance.check import Check, require, spread
 from sparsebench.conformance.functions import LAYERS
 from sparsebench.conformance.ground import STEPS, Ground, claiming, places
 from sparsebench.conformance.walks import Move, Trainer, begin, moves, seen, update
@@ -48,17 +48,13 @@ def _growths(ground: Ground) -> SearchStrategy[Growth]:
     from hypothesis import strategies as st
 
     return st.builds(
-        _growth,
+        spread(Growth),
         st.sampled_from(_growing(ground)),
         st.sampled_from(places(ground)),
         st.sampled_from([0.5, 0.8]) | st.floats(0.3, 0.95),
         st.integers(2, 6),
         st.integers(0, 2**63 - 1),
     )
-
-
-def _growth(method: str, place: tuple[str, str], sparsity: float, steps: int, seed: int) -> Growth:
-    return Growth(method, *place, sparsity, steps, seed)
 
 
 def _every_growing(ground: Ground) -> list[Growth]:
@@ -160,17 +156,14 @@ def _cuts(ground: Ground) -> SearchStrategy[Cut]:
     from hypothesis import strategies as st
 
     return st.builds(
-        _cut,
+        spread(Cut),
         st.sampled_from(list(ground.methods)),
         st.sampled_from(_counting(ground)),
         st.sampled_from([0.5, 0.8, 0.0]),
         st.integers(1, STEPS - 1),
+        st.just(False),
         st.integers(0, 2**63 - 1),
     )
-
-
-def _cut(method: str, place: tuple[str, str], sparsity: float, stop: int, seed: int) -> Cut:
-    return Cut(method, *place, sparsity, stop, False, seed)
 
 
 def _counting(ground: Ground) -> list[tuple[str, str]]:
