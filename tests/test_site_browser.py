@@ -101,8 +101,8 @@ def test_sorting(board):
 
 
 def test_filters(board, address, open_page):
-    board.page.get_by_label("method").select_option("rigl")
-    board.page.get_by_label("backend").select_option("jax")
+    board.page.get_by_role("combobox", name="method").select_option("rigl")
+    board.page.get_by_role("combobox", name="backend").select_option("jax")
     assert set(zip(column(board, "method"), column(board, "backend"), strict=True)) == {("rigl", "jax")}
     assert board.page.locator("[data-count]").inner_text() == "2 of 8 rows"
     board.page.get_by_label("Search").fill("5×")

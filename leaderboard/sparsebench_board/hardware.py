@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparsebench.hardware import documents
+from sparsebench.hardware.reading import megabytes
 from sparsebench.hardware.schema import Ceilings, Document, Product, Step
 from sparsebench_board.entries import DIGEST, KIND
 from sparsebench_board.mirror import DAMAGED, Outcome, Tally
@@ -138,8 +139,8 @@ def _of_step(step: Step) -> Iterator[tuple[str, float | None]]:
     yield "images_per_second", step.images_per_second.masked
     yield "compile_s", step.compile_seconds.masked
     yield "update_ms", 1000 * step.update.median if step.update else None
-    yield from (("peak_mb", _megabytes(memory.peak)), ("masks_mb", _megabytes(sum(memory.masks.values()))))
-    yield from (("dense_step_mb", _megabytes(memory.dense)), ("masked_step_mb", _megabytes(memory.masked)))
+    yield from (("peak_mb", megabytes(memory.peak)), ("masks_mb", megabytes(sum(memory.masks.values()))))
+    yield from (("dense_step_mb", megabytes(memory.dense)), ("masked_step_mb", megabytes(memory.masked)))
 
 
 def _of_product(row: Product) -> Iterator[tuple[str, float | None]]:
@@ -147,7 +148,3 @@ def _of_product(row: Product) -> Iterator[tuple[str, float | None]]:
     if row.speedup and row.pattern != "dense":
         yield from (("speedup", row.speedup.median), ("speedup_low", row.speedup.low))
         yield from (("speedup_high", row.speedup.high), ("theory", row.theory))
-
-
-def _megabytes(size: int | None) -> float | None:
-    return None if size is None else size / 1e6

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sparsebench.cli.output import say
 from sparsebench.cli.tables import COUNT, TEXT, Column, wrapped
 from sparsebench.cli.tables import show as show_table
 from sparsebench.hardware.floors import floor
-from sparsebench.hardware.intervals import Ratio
-from sparsebench.hardware.schema import Absent, Ceilings, Document, Memory, Product, Step
+from sparsebench.hardware.reading import (
+    NONE_SHOWN,
+    best_dense,
+    bounded,
+    processor,
+    reasons,
+    shapes,
+    speedup,
+    versions,
+)
+from sparsebench.hardware.schema import Ceilings, Document, Memory, Product, Step
 
 MILLISECONDS = Column(lambda seconds: f"{1000 * seconds:.3g}" if seconds < 1 else f"{1000 * seconds:,.0f}")
 SECONDS = Column("{:.1f}".format)
@@ -32,10 +41,10 @@ def show(document: Document) -> None:
     if document.products:
         _tell(
             "speed-up over the best dense engine of the same precision, [95 % interval] of paired ratios; below 1 it "
-            "is slower; none shown: the interval holds 1, or there were too few pairs for one"
+            f"is slower; {NONE_SHOWN}: the interval holds 1, or there were too few pairs for one"
         )
         say("")
-    _show_list("missing:", _grouped(document.missing))
+    _show_list("missing:", [f"{', '.join(what)}: {reason}" for reason, what in reasons(document.missing).items()])
     _show_list("cut for lack of time:", document.cut)
 
 
@@ -47,13 +56,10 @@ def _tell(text: str) -> None:
 def machine(document: Document) -> list[str]:
     """What was measured, and with what."""
     found = document.machine
-    clock = f" at {found.cpu_mhz:,.0f} MHz" if found.cpu_mhz else ""
-    lines = [f"{found.cpu}{clock}, {found.threads} threads, device {found.device}"]
+    lines = [f"{processor(found)}, device {found.device}"]
     if found.device == "cuda":
         lines.append(", ".join(f"{key} {value}" for key, value in (found.gpu or {"GPU": "unknown"}).items()))
-    packages = ", ".join(f"{name} {version}" for name, version in sorted(found.packages.items()))
-    commit = f" ({found.commit})" if found.commit else ""
-    lines += wrapped(f"sparsebench {found.sparsebench}{commit}, Python {found.python}, {packages}")
+    lines += wrapped(versions(found))
     lines += _limits(found.ceilings)
     return [*lines, f"{document.settings.repeats} repeats, interleaved, warm-up discarded; started {found.started}"]
 
@@ -122,12 +128,11 @@ def _held(memory: Memory) -> list[Any]:
 def _show_product(rows: Sequence[Product]) -> None:
     """A line for each sparse kernel, a column for each density, the ratio in theory below."""
     densities = list(dict.fromkeys(row.density for row in rows))
-    shapes = " → ".join(f"{shape[0]} × {shape[1]}" for shape in rows[0].shapes)
     say("")
-    say(f"{rows[0].name}: {shapes}, {rows[0].rows} rows")
+    say(f"{rows[0].name}: {shapes(rows[0])}, {rows[0].rows} rows")
     kernels = list(dict.fromkeys(row.kernel for row in rows if row.pattern != "dense"))
     cells = {(row.kernel, row.density): row for row in rows}
-    body = [[name, *(_speedup(cells.get((name, density))) for density in densities)] for name in kernels]
+    body = [[name, *(speedup(cells.get((name, density))) for density in densities)] for name in kernels]
     dense = ["best dense", *(_best(rows, density) for density in densities)]
     show_table(
         [("at density", TEXT), *((f"{density:g}", TEXT) for density in densities)],
@@ -137,36 +142,8 @@ def _show_product(rows: Sequence[Product]) -> None:
 
 
 def _best(rows: Sequence[Product], density: float) -> str:
-    """The float32 engine with the least median."""
-    dense = [row for row in rows if (row.density, row.pattern, row.precision) == (density, "dense", "float32")]
-    if not dense:
-        return "none"
-    best = min(dense, key=lambda row: row.median)
-    return f"{best.kernel} {MILLISECONDS.write(best.median)} ms"
-
-
-def _speedup(row: Product | None) -> str:
-    if row is None:
-        return "missing"
-    if row.speedup is None:
-        return "no dense engine"
-    ratio = row.speedup.ratio
-    return bounded(ratio, 2) if ratio.clear else "none shown"
-
-
-def bounded(ratio: Ratio, places: int) -> str:
-    """`1.041 [1.035, 1.047]`; without an interval, how many pairs there were."""
-    if ratio.low is None or ratio.high is None:
-        return f"{ratio.median:.{places}f} ({ratio.pairs} pairs)"
-    return f"{ratio.median:.{places}f} [{ratio.low:.{places}f}, {ratio.high:.{places}f}]"
-
-
-def _grouped(missing: Iterable[Absent]) -> list[str]:
-    """A line for each reason, with all that it holds for."""
-    by_reason: dict[str, list[str]] = {}
-    for each in missing:
-        by_reason.setdefault(each.reason, []).append(each.what)
-    return [f"{', '.join(what)}: {reason}" for reason, what in by_reason.items()]
+    best = best_dense(rows, density)
+    return f"{best.kernel} {MILLISECONDS.write(best.median)} ms" if best else "none"
 
 
 def _show_list(title: str, lines: Sequence[str]) -> None:

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sparsebench.errors import UserError
-from sparsebench.hardware import documents
+from sparsebench.hardware import documents, reading
 from sparsebench.hardware.floors import floor
-from sparsebench.hardware.schema import Ceilings, Compared, Document, Machine, Memory, Product, Step
+from sparsebench.hardware.reading import NONE_SHOWN, bounded, megabytes
+from sparsebench.hardware.schema import Ceilings, Document, Machine, Memory, Product, Step
 from sparsebench_board import labels
 from sparsebench_board.sheets import Column, Sheet, lines
 from sparsebench_board.site.tables import Table, plain
-
-NONE_SHOWN = "none shown"
 
 
 @dataclass(frozen=True)
@@ -48,9 +47,6 @@ def measured(paths: Sequence[Path]) -> tuple[list[Measured], list[str]]:
 def _measured(path: Path, document: Document, place: int) -> Measured:
     names = dict.fromkeys(product.name for product in document.products)
     by_name = [[product for product in document.products if product.name == name] for name in names]
-    reasons: dict[str, list[str]] = {}
-    for each in document.missing:
-        reasons.setdefault(each.reason, []).append(each.what)
     return Measured(
         path.name,
         document.machine.name,
@@ -58,7 +54,7 @@ def _measured(path: Path, document: Document, place: int) -> Measured:
         plain(f"steps-{place}", _steps(document.steps, document.machine.ceilings)) if document.steps else None,
         plain(f"memory-{place}", _memory(document.steps)) if document.steps else None,
         tuple(plain(f"kernels-{place}-{k}", _kernels(same)) for k, same in enumerate(by_name)),
-        tuple((", ".join(what), reason) for reason, what in reasons.items()),
+        tuple((", ".join(what), reason) for reason, what in reading.reasons(document.missing).items()),
         document.cut,
     )
 
@@ -67,14 +63,11 @@ def _measured(path: Path, document: Document, place: int) -> Measured:
 
 
 def _machine(machine: Machine) -> list[tuple[str, str]]:
-    commit = f" ({machine.commit})" if machine.commit else ""
-    clock = f" at {machine.cpu_mhz:,.0f} MHz" if machine.cpu_mhz else ""
     gpu = ", ".join(f"{name} {value}" for name, value in (machine.gpu or {}).items() if name != "name")
-    packages = ", ".join(f"{name} {version}" for name, version in sorted(machine.packages.items()))
     return [
-        ("processor", f"{machine.cpu}{clock}, {machine.threads} threads"),
+        ("processor", reading.processor(machine)),
         *([("device", f"{machine.name}, {gpu}")] if machine.gpu else []),
-        ("versions", f"sparsebench {machine.sparsebench}{commit}, Python {machine.python}, {packages}"),
+        ("versions", reading.versions(machine)),
         ("started", machine.started),
         *_ceilings(machine.ceilings),
     ]
@@ -107,7 +100,7 @@ def _steps(steps: Sequence[Step], ceilings: Ceilings) -> Sheet:
         _number("masked ms", lambda step: _milliseconds(step.step_seconds.masked), "{:,.3g}"),
         Column(
             "masked / dense",
-            lambda step: bounded(step.masked_to_dense, 3),
+            lambda step: bounded(step.masked_to_dense.ratio, 3),
             right=True,
             number=lambda step: step.masked_to_dense.median,
         ),
@@ -130,10 +123,10 @@ def _steps(steps: Sequence[Step], ceilings: Ceilings) -> Sheet:
 def _memory(steps: Sequence[Step]) -> Sheet:
     columns: tuple[Column[Step], ...] = (
         *WHICH,
-        _number("dense MB", lambda step: _megabytes(step.memory.dense), "{:,.1f}"),
-        _number("masked MB", lambda step: _megabytes(step.memory.masked), "{:,.1f}"),
+        _number("dense MB", lambda step: megabytes(step.memory.dense), "{:,.1f}"),
+        _number("masked MB", lambda step: megabytes(step.memory.masked), "{:,.1f}"),
         Column("of which masks", lambda step: _masks(step.memory)),
-        _number("peak MB", lambda step: _megabytes(step.memory.peak), "{:,.0f}"),
+        _number("peak MB", lambda step: megabytes(step.memory.peak), "{:,.0f}"),
     )
     notes = (
         "dense, masked: the most bytes of arrays alive within a step, network and optimizer included, data not",
@@ -150,23 +143,12 @@ def _milliseconds(seconds: float | None) -> float | None:
     return None if seconds is None else 1000 * seconds
 
 
-def _megabytes(count: int | None) -> float | None:
-    return None if count is None else count / 1e6
-
-
 def _number(title: str, value: Callable[[Step], float | None], form: str) -> Column[Step]:
     def text(step: Step) -> str:
         found = value(step)
         return "–" if found is None else form.format(found)
 
     return Column(title, text, right=True, number=value)
-
-
-def bounded(compared: Compared, places: int) -> str:
-    """`1.041 [1.035, 1.047]`; without an interval, how many pairs there were."""
-    if compared.low is None or compared.high is None:
-        return f"{compared.median:.{places}f} ({compared.pairs} pairs)"
-    return f"{compared.median:.{places}f} [{compared.low:.{places}f}, {compared.high:.{places}f}]"
 
 
 # ---- kernels --------------------------------------------------------------------------------------------------
@@ -184,7 +166,6 @@ class Kernel:
 def _kernels(products: Sequence[Product]) -> Sheet:
     """A line for each sparse kernel, a column for each density; the best dense engine above, theory below."""
     densities = sorted({product.density for product in products}, reverse=True)
-    shapes = " → ".join(f"{out} × {into}" for out, into in products[0].shapes)
     found = {(product.kernel, product.precision, product.density): product for product in products}
     sparse = dict.fromkeys((p.kernel, p.precision) for p in products if p.pattern != "dense")
     several = len({precision for _, precision in sparse}) > 1
@@ -203,7 +184,7 @@ def _kernels(products: Sequence[Product]) -> Sheet:
         f"{NONE_SHOWN}: the interval holds 1, or there were too few pairs for one",
         *([f"best dense engine at each density: {', '.join(dense)}"] if dense else []),
     )
-    title = f"{products[0].name}: {shapes}, {products[0].rows} rows"
+    title = f"{products[0].name}: {reading.shapes(products[0])}, {products[0].rows} rows"
     return Sheet(title, (), columns, lines(columns, [*body, theory], lambda kernel: kernel is theory), notes)
 
 
@@ -222,15 +203,9 @@ def _kernel(name: str, products: Sequence[Product | None]) -> Kernel:
 
 
 def _speedup(product: Product | None) -> tuple[str, float | None]:
-    if product is None:
-        return "missing", None
-    if product.speedup is None:
-        return "no dense engine", None
-    return (bounded(product.speedup, 2) if product.speedup.ratio.clear else NONE_SHOWN), product.speedup.median
+    return reading.speedup(product), product.speedup.median if product and product.speedup else None
 
 
 def _best_dense(products: Sequence[Product], density: float) -> str:
-    """The float32 engine with the least median."""
-    dense = [p for p in products if (p.density, p.pattern, p.precision) == (density, "dense", "float32")]
-    best = min(dense, key=lambda product: product.median, default=None)
+    best = reading.best_dense(products, density)
     return f"{best.kernel} {1000 * best.median:.3g} ms" if best else ""
