@@ -17,6 +17,8 @@ DIVERGED, COMPLETE = "diverged", "complete"
 During = Literal["train", "update", "evaluate"]
 NAMES: Mapping[During, str] = {"train": "training", "update": "update's", "evaluate": "test"}
 
+VALUES = ("nan", "inf", "-inf")
+
 
 @dataclass(frozen=True)
 class Divergence:
@@ -64,8 +66,11 @@ def of(result: Mapping[str, Any]) -> Divergence | None:
         return None
     if status != DIVERGED:
         raise ValueError(f"result.json has status {status!r}: this version reads {COMPLETE!r} and {DIVERGED!r}")
-    told = result["diverged"]
-    found = Divergence(**{field.name: told[field.name] for field in fields(Divergence)})
-    if type(found.iteration) is not int or found.during not in NAMES or not isinstance(found.what, str):
-        raise TypeError(f"result.json tells of its divergence as {told!r}")
-    return found
+    told = {field.name: result["diverged"][field.name] for field in fields(Divergence)}
+    sound = (
+        type(told["iteration"]) is int, told["during"] in NAMES, str(told["what"]).isprintable(),
+        told["value"] in (None, *VALUES), told["layer"] is None or isinstance(told["layer"], str),
+    )  # fmt: skip
+    if not all(sound):
+        raise ValueError(f"result.json tells of its divergence as {told!r}")
+    return Divergence(**told)

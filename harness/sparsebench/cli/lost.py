@@ -13,15 +13,15 @@ NAMED = 6
 DO = "lower the learning rate, or leave those cells as they are"
 
 
-def diverged(entries: Sequence[Entry], found: Sequence[Record]) -> str:
+def told(entries: Sequence[Entry], found: Sequence[Record]) -> str:
     """One line for those of the recorded runs that diverged; empty where none did."""
     lost = {record.id: record.diverged for record in found if record.diverged}
     if not lost:
         return ""
     named = [_named(entry, lost) for entry in entries if entry.id in lost]
     more = [f"and {len(named) - NAMED} more"] if len(named) > NAMED else []
-    told = "; ".join((*named[:NAMED], *more))
-    return f"{len(lost)} of {len(found)} runs diverged, and their cells rank with nothing: {told}; {DO}"
+    runs = "; ".join((*named[:NAMED], *more))
+    return f"{len(lost)} of {len(found)} runs diverged, and their cells rank with nothing: {runs}; {DO}"
 
 
 def _named(entry: Entry, lost: Mapping[str, Divergence]) -> str:

@@ -32,7 +32,7 @@ from sparsebench.cli.options import (
     with_records,
 )
 from sparsebench.cli.output import complain, say, warn
-from sparsebench.cli.plan import Plan, forecasts
+from sparsebench.cli.plan import Plan, diverged, forecasts
 from sparsebench.cli.work import Entry, prepare_all, recorded, train_one
 from sparsebench.errors import UserError
 from sparsebench.progress import Item
@@ -81,7 +81,8 @@ def run(
     workers = workers or len(pool.available_cores())
     if dry_run:
         measured = dry.measured(missing, data, device, workers)
-        dry.told(Plan(entries, missing, forecasts(entries, records), measured, min(workers, len(missing))), format)
+        expected, lost_before = forecasts(entries, records), diverged(entries, records)
+        dry.told(Plan(entries, missing, expected, measured, min(workers, len(missing)), lost_before), format)
         return 0
     work = partial(train_one, data=data, records=records, device=device, weights=weights, every=every)
     failures = _train(work, entries, missing, workers, records) if missing else {}
@@ -91,8 +92,8 @@ def run(
     if found:
         say(board.table(found, "table"))
         say(f"next: {with_records('sparsebench ui', records)}")
-    if diverged := lost.diverged(entries, found):
-        warn(diverged)
+    if line := lost.told(entries, found):
+        warn(line)
     _report(failures, entries, records / LOG)
     return 1 if failures else 0
 

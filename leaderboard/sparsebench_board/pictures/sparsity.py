@@ -29,8 +29,8 @@ def figure(records: Sequence[Record]) -> Figure:
     Raises:
         UserError: there are none.
     """
-    found = groups(records)
-    drawn = [group for group in reached(found) if group.sparsities]
+    every = groups(records)
+    drawn = [group for group in reached(every) if group.sparsities]
     if not drawn:
         raise UserError("every run is dense: there is no sparsity to draw accuracy against")
     picture = sheet(len(drawn), 3.0)
@@ -41,7 +41,7 @@ def figure(records: Sequence[Record]) -> Figure:
     sources = sorted({each.source.split(":")[0] for found in cited for each in found})
     notes = [
         accuracy.LEGEND,
-        *accuracy.unreached(member.row for group in found for member in group.members),
+        *accuracy.unreached(member.row for group in every for member in group.members),
         "methods of one sparsity are drawn side by side; grey: dense",
         *([f"published, not measured here (bars: standard deviations): {'; '.join(sources)}"] if sources else []),
     ]
