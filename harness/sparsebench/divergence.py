@@ -41,6 +41,12 @@ class Divergence:
             return f"diverged at iteration {self.iteration}: the {self.what} of layer {self.layer!r} is not finite"
         return f"diverged at iteration {self.iteration}: the {NAMES[self.during]} {self.what} is {self.value}"
 
+    @property
+    def brief(self) -> str:
+        """`at iteration 20 (training loss nan)`."""
+        how = f"{NAMES[self.during]} {self.what} {self.value}" if self.layer is None else f"{self.what}, {self.layer!r}"
+        return f"at iteration {self.iteration} ({how})"
+
 
 class DivergedError(Exception):
     """Ends the loop of a run, whose journal tells of it already."""

@@ -32,7 +32,7 @@ def accuracy(rows: Sequence[Row]) -> list[str]:
     equal = "± 0.00: all seeds reached the same, which tells nothing of how far others would differ"
     return [
         *([bootstrap] if "bca" in kinds else []),
-        *([student] if kinds & {"t", "equal"} or not kinds else []),
+        *([student] if kinds & {"t", "equal"} or not rows else []),
         *([equal] if "equal" in kinds else []),
         *(["accuracy of a single seed: without an interval"] if "none" in kinds else []),
     ]

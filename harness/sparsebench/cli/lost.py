@@ -25,4 +25,4 @@ def told(entries: Sequence[Entry], found: Sequence[Record]) -> str:
 
 
 def _named(entry: Entry, lost: Mapping[str, Divergence]) -> str:
-    return f"{entry.label} seed {entry.asked.seed} {lost[entry.id]}"
+    return f"{entry.label} seed {entry.asked.seed} {lost[entry.id].brief}"
