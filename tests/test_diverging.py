@@ -261,8 +261,8 @@ def test_the_rest_of_a_suite_is_complete_and_again_does_nothing(command):
 
 def trained(command, *more, method="static"):
     return command(
-        "train", "--method", method, "--backend", "toy", "--dataset", "dots", "--seed", toy.DIVERGING, "--recipe.steps", "12",
-        "--recipe.batch-size", "4", *more,
+        "train", "--method", method, "--backend", "toy", "--dataset", "dots", "--seed", toy.DIVERGING,
+        "--recipe.steps", "12", "--recipe.batch-size", "4", *more,
     )  # fmt: skip
 
 
