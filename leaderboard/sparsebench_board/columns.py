@@ -137,7 +137,7 @@ def preamble(rows: Sequence[Row]) -> tuple[str, ...]:
     every = labels.spans(sorted({seed for row in rows for seed in (*row.seeds, *row.diverged)}))
     hardware = sorted({place for row in rows for place in row.hardware.split("; ")})
     lines = (
-        f"{_count(runs, 'run')} in {_count(len(rows), 'cell')}, seeds {every}" + (f"; {lost} diverged" if lost else ""),
+        f"{_count(runs, 'run')}{f' ({lost} diverged)' if lost else ''} in {_count(len(rows), 'cell')}, seeds {every}",
         *hardware,
         ", ".join(f"{name} {version}" for name, version in together(row.versions for row in rows).items()),
     )

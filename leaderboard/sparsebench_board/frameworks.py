@@ -44,9 +44,10 @@ def twins(rows: Sequence[Row]) -> list[Twins]:
 
 
 def single(rows: Sequence[Row], found: Sequence[Twins]) -> list[Row]:
-    """Rows without a twin, whose seeds all reached their end."""
+    """Rows without a twin; neither those of which a seed diverged nor theirs."""
     paired = {row.cell for each in found for row in (each.first, each.second)}
-    return [row for row in rows if row.cell not in paired and not row.diverged]
+    lost = {row.twin for row in rows if row.diverged}
+    return [row for row in rows if row.cell not in paired and row.twin not in lost]
 
 
 def _pairs(group: Sequence[Row]) -> list[tuple[Row, Row]]:

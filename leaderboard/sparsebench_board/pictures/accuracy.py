@@ -25,10 +25,7 @@ PAPER: Any = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0
 """Behind text that marks may lie under."""
 PALE = "#b0b0b0"
 """Rows that lack seeds, or of which one diverged."""
-LEGEND = (
-    "intervals: 95 % over seeds; pale: lacks seeds that others have, or some diverged, ranks with nothing; "
-    "↓: below the axis"
-)
+LEGEND = "intervals: 95 % over seeds; pale: seeds are missing or diverged, ranks with nothing; ↓: below the axis"
 
 
 @dataclass(frozen=True)

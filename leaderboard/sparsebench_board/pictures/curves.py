@@ -81,7 +81,8 @@ def figure(records: Sequence[Record]) -> Figure:
     above, below = drawn.panels
     for cell, name, look in zip(found, names(found), lines(found), strict=True):
         events = [record.events() for record in cell.records]
-        name += f", {spans(lost)} diverged" if (lost := diverged(cell)) else ""
+        if lost := diverged(cell):
+            name += f", seed{'s' if len(lost) > 1 else ''} {spans(lost)} diverged"
         _line(above, [losses(each) for each in events], look, name)
         _line(below, [accuracies(each) for each in events], look, name, marker=look[3])
     above.set_title(" and ".join(dict.fromkeys(plain(f"{c.config.model} on {c.config.dataset}") for c in found)))

@@ -81,7 +81,7 @@ def figure(records: Sequence[Record]) -> Figure:
         _panel(panel, matrix)
     return picture.finish((), (
         "test accuracy in per cent, mean ± half of the 95 % interval over seeds; darker is more",
-        "hatched: lacks seeds that others have, or some diverged (†: mean over the others), ranks with nothing",
+        "hatched: seeds are missing, or diverged (†: mean over the others), ranks with nothing",
     ))  # fmt: skip
 
 
