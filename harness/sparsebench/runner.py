@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sparsebench import checkpoints, environment, records, tickets
+from sparsebench import checkpoints, environment, records, redoing, tickets
 from sparsebench.checkpoints import Checkpoint
 from sparsebench.data.feed import Feed
 from sparsebench.errors import UserError
@@ -103,7 +103,8 @@ def run(
 ) -> Path:  # fmt: skip
     """Train to the end, from the last checkpoint if there is one, and write the record; returns its folder.
 
-    A run that another process is training is waited for.
+    A run that is recorded is done again only if it is marked (`sparsebench.redoing`); one that another process is
+    training is waited for.
 
     Raises:
         UserError: the backend cannot run this, a score or loss is not finite, the checkpoint is another run's, or the
@@ -111,7 +112,7 @@ def run(
     """
     with checkpoints.held(root, prepared.id):
         path = root / prepared.id
-        if not (path / "result.json").is_file():
+        if redoing.is_due(root, prepared.id):
             path = _run(prepared, root, device, progress, keep)
         checkpoints.remove(root, prepared.id)
         return path
@@ -143,7 +144,10 @@ def _run(prepared: Prepared, root: Path, device: str, progress: Progress, keep: 
     }
     weights, masks = trainer.weights(current.state), trainer.masks(current.state)
     movement = current.notes.movement() if current.notes else None
-    return records.write(root, prepared.id, documents, current.journal.events, weights, masks, current.rewind, movement)
+    place = redoing.replace if redoing.is_marked(root, prepared.id) else records.place
+    return records.write(
+        root, prepared.id, documents, current.journal.events, weights, masks, current.rewind, movement, place
+    )
 
 
 def _continued(current: Run, found: Checkpoint) -> Run:
