@@ -1,15 +1,17 @@
 """Taking a run's record and checkpoints away: each is there whole, or gone.
 
-A folder is renamed out of sight before anything in it is deleted, into one that is swept away when its process is no
-more. Checkpoints go first: a record without them is whole, and so is what they could have continued.
+A folder is renamed before anything in it is deleted, to a name of those that are swept away wherever they are found;
+so nothing new has to be written, where a disk is full. Checkpoints go first: a record is whole without them.
 """
 
 from __future__ import annotations
 
+import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 from sparsebench import redoing
-from sparsebench.aside import AT_ONCE, alone_in, aside
+from sparsebench.aside import AT_ONCE, PREFIX, alone_in
 from sparsebench.errors import UserError
 from sparsebench.holdings import Holding
 
@@ -26,7 +28,9 @@ def remove(run: Holding) -> None:
         UserError: something cannot be removed; what was not reached is as it was.
     """
     try:
-        with alone_in(run.checkpoints, AT_ONCE):
+        with ExitStack() as stack:
+            if run.checkpoints.is_dir():  # whoever trains it has made that folder
+                stack.enter_context(alone_in(run.checkpoints, AT_ONCE))
             redoing.unmark(run.root, run.id)
             for part in run.parts:
                 _remove(part, run.root)
@@ -38,5 +42,7 @@ def remove(run: Holding) -> None:
 
 
 def _remove(part: Path, root: Path) -> None:
-    with aside(root) as rubbish:
-        part.rename(rubbish / part.name)
+    rubbish = root / f"{PREFIX}removed-{part.parent.name.lstrip('.')}-{part.name}"
+    shutil.rmtree(rubbish, ignore_errors=True)
+    part.rename(rubbish)
+    shutil.rmtree(rubbish, ignore_errors=True)
