@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -22,10 +21,10 @@ from sparsebench.cli.work import prepare_all
 from sparsebench.config import RunConfig, digits
 from sparsebench.errors import UserError
 from sparsebench.holdings import Holding
+from sparsebench.sizes import written
 
 CELLS = 20
 """Rows that are shown of what is to go."""
-UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def rm(
@@ -100,7 +99,7 @@ def _show(gone: Sequence[Holding], records: Path) -> None:
     cells: dict[tuple[str, ...], list[Holding]] = {}
     for run in gone:
         cells.setdefault(_cell(run.config), []).append(run)
-    rows = [(*cell, _seeds(runs), _kept(runs), size(runs)) for cell, runs in cells.items()]
+    rows = [(*cell, _seeds(runs), _kept(runs), written(sum(run.bytes for run in runs))) for cell, runs in cells.items()]
     columns = [
         ("model on data", TEXT),
         ("method", TEXT),
@@ -138,19 +137,7 @@ def _kept(runs: Sequence[Holding]) -> str:
 
 
 def _count(runs: Sequence[Holding]) -> str:
-    return f"{len(runs)} run{'s' * (len(runs) != 1)}, {size(runs)}"
-
-
-def size(runs: Iterable[Holding]) -> str:
-    """`1.2 MB`, of all that is held of some runs."""
-    return written(sum(run.bytes for run in runs))
-
-
-def written(count: float) -> str:
-    """`1.2 MB`."""
-    step = min(len(UNITS) - 1, int(math.log10(count) // 3)) if count >= 1 else 0
-    number = count / 1000**step
-    return f"{number:.{0 if step == 0 or number >= 10 else 1}f} {UNITS[step]}"
+    return f"{len(runs)} run{'s' * (len(runs) != 1)}, {written(sum(run.bytes for run in runs))}"
 
 
 # ---- done -----------------------------------------------------------------------------------------------------
