@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 from sparsebench import index, plugins
@@ -11,6 +13,9 @@ from sparsebench.doctor.finding import Finding, Place, ok, problem, warning
 from sparsebench.doctor.isolated import asked
 from sparsebench.errors import UserError
 from sparsebench.worker import Failed, Report
+
+PATIENCE = 5.0
+WAIT = "start it, or end what locks it; records are complete, and `sparsebench ui` mirrors them then"
 
 
 def usable(place: Place) -> Iterable[Finding]:
@@ -25,8 +30,8 @@ def usable(place: Place) -> Iterable[Finding]:
     if not tracking.is_there(uri):
         yield ok(f"no store yet: the first run makes {shown}")
         return
-    if tracking.is_local(uri) and not os.access(uri.removeprefix(tracking.SQLITE), os.W_OK):
-        yield problem(f"MLflow store {shown} cannot be written to", "give yourself the right to write that file")
+    if refused := _refused(Path(uri.removeprefix(tracking.SQLITE))) if tracking.is_local(uri) else None:
+        yield refused
         return
     end = asked(_held, {"store": uri})["store"]
     if isinstance(end, Failed):
@@ -38,11 +43,28 @@ def usable(place: Place) -> Iterable[Finding]:
         yield warning(f"{len(owed)} runs that were removed are still in MLflow", _mirrored(place.records))
 
 
+def _refused(path: Path) -> Finding | None:
+    """What keeps a database file from being asked: MLflow would make tables in it where there are none."""
+    if not os.access(path, os.W_OK):
+        return problem(f"MLflow store {path} cannot be written to", "give yourself the right to write that file")
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    try:
+        with closing(sqlite3.connect(address, timeout=PATIENCE, uri=True)) as database:
+            made = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
+    except sqlite3.OperationalError as error:
+        return problem(f"MLflow store {path} cannot be read ({error})", WAIT)
+    except sqlite3.DatabaseError as error:
+        return problem(
+            f"MLflow store {path} is damaged ({error})", "move that file away: `sparsebench ui` makes it anew"
+        )
+    return None if made else ok(f"store {path} is empty: the next run fills it")
+
+
 def _refusal(shown: str, reason: str) -> tuple[str, str]:
     """What is wrong with the store, and what to do about it."""
-    if "schema" in reason:
-        return f"MLflow store {shown}: {reason}", f"mlflow db upgrade {shown}, after a copy was made of it"
-    return reason if shown in reason else f"MLflow store {shown}: {reason}", "records are complete without it"
+    if "db upgrade" in reason:
+        return f"MLflow store {shown} is of an older MLflow", f"keep a copy of it, then: mlflow db upgrade {shown}"
+    return reason if shown in reason else f"MLflow store {shown}: {reason}", WAIT
 
 
 def _held(uri: str, report: Report) -> dict[str, str]:
