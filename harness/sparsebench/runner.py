@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from sparsebench import checkpoints, environment, records, tickets
+from sparsebench import checkpoints, environment, records, redoing, tickets
 from sparsebench.checkpoints import Checkpoint
 from sparsebench.data.feed import Feed
 from sparsebench.divergence import DIVERGED, DivergedError, Divergence, During, bad
@@ -129,7 +129,8 @@ def run(
 ) -> Path:  # fmt: skip
     """Train to the end, from the last checkpoint if there is one, and write the record; returns its folder.
 
-    A run that another process is training is waited for.
+    A run that is recorded is done again only if it is marked (`sparsebench.redoing`); one that another process is
+    training is waited for.
 
     A loss or a score that is not finite ends the run there: its record then has the status *diverged*.
 
@@ -138,7 +139,7 @@ def run(
     """
     with checkpoints.held(root, prepared.id):
         path = root / prepared.id
-        if not (path / "result.json").is_file():
+        if redoing.is_due(root, prepared.id):
             path = _run(prepared, root, device, progress, keep)
         checkpoints.remove(root, prepared.id)
         return path
@@ -171,7 +172,10 @@ def _run(prepared: Prepared, root: Path, device: str, progress: Progress, keep: 
         },
     }
     movement = current.notes.movement() if current.notes else None
-    return records.write(root, prepared.id, documents, current.journal.events, weights, masks, current.rewind, movement)
+    place = redoing.replace if redoing.is_marked(root, prepared.id) else records.place
+    return records.write(
+        root, prepared.id, documents, current.journal.events, weights, masks, current.rewind, movement, place
+    )
 
 
 def _continued(current: Run, found: Checkpoint) -> Run:
