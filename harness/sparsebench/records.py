@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from sparsebench import mistakes, movement, tensors
+from sparsebench import bounded, mistakes, movement, tensors
 from sparsebench.aside import aside, flush
 from sparsebench.config import RunConfig
 from sparsebench.errors import UserError
@@ -44,6 +44,8 @@ DOCUMENTS = ("config", "environment", "layers", "result")
 BRIEF = ("config", "environment", "result")
 """The documents that a record is made of; all else is read on demand."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+UNPACKED = 12
+"""Bytes of memory that a byte of masks takes: the file, a copy, eight entries, and room to spare."""
 REWIND, MOVEMENT = "rewind.safetensors", "movement.safetensors"
 FILES = (*(f"{name}.json" for name in DOCUMENTS), "events.jsonl", "weights.safetensors", "masks.safetensors")
 
@@ -65,6 +67,11 @@ class Record:
         """The path of one of its files, if it has it."""
         return self.find(name) if self.find else self.path / name
 
+    def own(self) -> list[Path]:
+        """Its files that are there; no links, and nothing that somebody put beside them."""
+        paths = [self.path / name for name in (*FILES, REWIND, MOVEMENT)]
+        return [path for path in paths if path.is_file() and not path.is_symlink()]
+
     @property
     def layers(self) -> list[Json]:
         """Every prunable layer: name, kind, shape, size, active, density, macs; raises as `events` does."""
@@ -78,7 +85,7 @@ class Record:
     @cached_property
     def _table(self) -> Json:
         with _reading(self.path):
-            table = document("layers.json", self.file("layers.json").read_bytes())
+            table = _document(self.file("layers.json"))
             if not isinstance(table["layers"], list):
                 raise TypeError("layers.json holds no list of layers")
             return table
@@ -90,7 +97,8 @@ class Record:
             UserError: the file is missing or damaged; so do the other two.
         """
         with _reading(self.path):
-            return [from_json(line) for line in self.file("events.jsonl").read_bytes().splitlines()]
+            content = bounded.own(self.file("events.jsonl"), bounded.json_room())
+            return [from_json(line) for line in content.splitlines()]
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """Final parameters and running statistics: name -> array, canonical layout."""
@@ -105,8 +113,9 @@ class Record:
     def masks(self) -> dict[str, NDArray[np.bool_]]:
         """Final masks: layer name -> bool, canonical shape; none for a dense run."""
         with _reading(self.path):
-            packed, metadata = tensors.read(self.file("masks.safetensors"))
-            return {name: _unpacked(packed[name], shape) for name, shape in json.loads(metadata["shapes"]).items()}
+            packed, metadata = tensors.read(self.file("masks.safetensors"), UNPACKED)
+            shapes = document("masks.safetensors", metadata["shapes"])
+            return {name: _unpacked(packed[name], shape) for name, shape in shapes.items()}
 
     def movement(self) -> Movement | None:
         """How the masks moved; None for masks that never did, and for older records."""
@@ -149,8 +158,7 @@ def read(path: Path) -> Record:
         UserError: a document is missing, damaged or of another schema.
     """
     with _reading(path):
-        names = [f"{name}.json" for name in BRIEF]
-        record = of(path, *(document(name, (path / name).read_bytes()) for name in names))
+        record = of(path, *(_document(path / f"{name}.json") for name in BRIEF))
     _ = record.layers  # read now: a record that is damaged is refused as a whole
     return record
 
@@ -163,8 +171,10 @@ def of(path: Path, identity: Json, environment: Json, result: Json) -> Record:
     """
     if identity["schema"] != SCHEMA:
         raise ValueError(f"it has schema {identity['schema']}, this version reads schema {SCHEMA}")
+    if not (isinstance(id := identity["id"], str) and NAME.fullmatch(id)):
+        raise ValueError(f"its id {id!r} cannot name a record")
     config = RunConfig.model_validate(identity["config"])
-    return Record(path, str(identity["id"]), config, identity, environment, result)
+    return Record(path, id, config, identity, environment, result)
 
 
 @contextmanager
@@ -186,7 +196,11 @@ def _reading(path: Path) -> Generator[None]:
     )
 
 
-def document(name: str, text: bytes) -> Json:
+def _document(path: Path) -> Json:
+    return document(path.name, bounded.own(path, bounded.DOCUMENT))
+
+
+def document(name: str, text: bytes | str) -> Json:
     """The object that is the content of a file of that name.
 
     Raises:
@@ -201,11 +215,13 @@ def document(name: str, text: bytes) -> Json:
     return cast("Json", found)
 
 
-def _unpacked(bits: NDArray[np.uint8], shape: Sequence[int]) -> NDArray[np.bool_]:
-    size = math.prod(shape)
+def _unpacked(bits: NDArray[np.uint8], shape: Any) -> NDArray[np.bool_]:
+    if not isinstance(shape, list) or any(type(length) is not int or length < 0 for length in cast("list[Any]", shape)):
+        raise ValueError("masks.safetensors: a shape is no list of lengths")
+    size = math.prod(cast("list[int]", shape))
     if bits.dtype != np.uint8 or bits.shape != (-(-size // 8),):
         raise ValueError(f"masks.safetensors holds {bits.dtype} {bits.shape} for a mask of shape {tuple(shape)}")
-    return np.unpackbits(bits, count=size).reshape(shape).astype(np.bool_)
+    return np.unpackbits(bits, count=size).reshape(shape).view(np.bool_)
 
 
 # ---- writing --------------------------------------------------------------------------------------------------
@@ -250,6 +266,8 @@ def copy(record: Record, root: Path) -> None:
     with _new(root, record.id) as folder:
         moved = (record.path / MOVEMENT).is_file()
         for name in (*FILES, *([REWIND] if record.config.rewind else []), *([MOVEMENT] if moved else [])):
+            if (record.path / name).is_symlink():
+                raise UserError(f"record {record.path}: {name} is a link, which may lead anywhere: put the file there")
             shutil.copyfile(record.path / name, folder / name)
 
 
@@ -265,7 +283,7 @@ def _new(root: Path, id: str) -> Generator[Path]:
             flush(folder)
             _place(folder, root / id)
     except OSError as error:
-        raise UserError(f"record {root / id} cannot be written ({error}): is there room, and may you write?") from error
+        raise UserError(f"records in {root} cannot be written ({error.strerror or error}): is there room, and may you write?") from error
 
 
 def packed(masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.uint8]]:

@@ -11,6 +11,9 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from pydantic_core import from_json
+
+from sparsebench import bounded
 from sparsebench.aside import place
 from sparsebench.records import Record
 from sparsebench_board.entries import digest
@@ -37,10 +40,11 @@ def note(records: Sequence[Record], uri: str, folder: Path) -> None:
 
 def _notes(folder: Path) -> Notes:
     try:
-        found = json.loads((folder / NAME).read_text())
+        found = from_json(bounded.own(folder / NAME, bounded.json_room()))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    whole = isinstance(found, dict) and all(isinstance(entry, dict) for entry in found.values())
+    return found if whole else {}
 
 
 def _store(uri: str) -> str:

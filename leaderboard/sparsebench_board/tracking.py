@@ -18,6 +18,7 @@ from sparsebench_board.extra import needs_board
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import RunInfo
 
 EXPERIMENT = "sparsebench"
 PATIENCE = 5.0
@@ -33,6 +34,7 @@ ENVIRONMENT = {
 """Set before MLflow is imported, where the user has not."""
 
 SQLITE = "sqlite:///"
+RUN_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 PORTS: Mapping[str, int] = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
 
 
@@ -87,6 +89,21 @@ def is_local(uri: str) -> bool:
 def is_server(uri: str) -> bool:
     """Whether MLflow runs behind it and knows where artifacts belong; of a database, that is a folder of ours."""
     return uri.startswith(("http://", "https://", "databricks"))
+
+
+def check_answer(client: MlflowClient, run: RunInfo) -> None:
+    """Refuse what no MLflow answers, and a server that would have files read and written on this machine.
+
+    Raises:
+        ValueError: as said.
+    """
+    if not RUN_ID.fullmatch(run.run_id or ""):
+        raise ValueError(f"its answers are not those of MLflow: a run with the id {run.run_id!r}")
+    if is_server(client.tracking_uri) and urlsplit(run.artifact_uri or "").scheme in ("", "file"):
+        raise ValueError(
+            f"it keeps artifacts in {run.artifact_uri!r}, a folder of this machine: start the server with "
+            "--artifacts-destination"
+        )
 
 
 def is_there(uri: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -106,9 +107,10 @@ def mirror(found: Sequence[store.Record], records: Path) -> None:
         with alone(records):
             outcome = mirrored(found, *place)
             if not outcome.failed:
-                receipts.note(found, place[0], records)
-    except UserError as error:
-        warn(str(error))
+                with suppress(OSError):  # without the note the store is asked again, which changes nothing
+                    receipts.note(found, place[0], records)
+    except (OSError, UserError) as error:
+        warn(f"MLflow has not everything ({tracking.line(error)}); records are complete")
         return
     if outcome.failed:
         warn(f"{outcome}; records are complete, `{with_records('sparsebench ui', records)}` mirrors the rest")
