@@ -77,7 +77,7 @@ def held(root: Path, id: str) -> Generator[None]:
         try:
             stack.enter_context(alone_in(place))
         except OSError as error:
-            raise UserError(f"cannot write to {place} ({error.strerror}): give another folder of records") from error
+            raise UserError(f"cannot write to {root} ({error.strerror}): give another folder of records") from error
         sweep(place)
         yield
 
@@ -97,7 +97,9 @@ def write(root: Path, checkpoint: Checkpoint) -> Path:
             shutil.rmtree(target, ignore_errors=True)  # one of that iteration can only be there if it is damaged
             new.rename(target)
     except OSError as error:
-        raise UserError(f"checkpoints in {root} cannot be written ({error.strerror or error}): is there room?") from error
+        raise UserError(
+            f"checkpoints in {root} cannot be written ({error.strerror or error}): is there room?"
+        ) from error
     for old in _all(place)[KEPT:]:
         shutil.rmtree(old, ignore_errors=True)
     return target

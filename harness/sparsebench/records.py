@@ -283,7 +283,9 @@ def _new(root: Path, id: str) -> Generator[Path]:
             flush(folder)
             _place(folder, root / id)
     except OSError as error:
-        raise UserError(f"records in {root} cannot be written ({error.strerror or error}): is there room, and may you write?") from error
+        raise UserError(
+            f"records in {root} cannot be written ({error.strerror or error}): is there room, and may you write?"
+        ) from error
 
 
 def packed(masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.uint8]]:

@@ -251,7 +251,9 @@ def load(name: str) -> Suite:
     except (OSError, ValueError) as error:
         raise UserError(f"suite {path} cannot be read as TOML: {error}; mend the file") from error
     except RecursionError as error:
-        raise UserError(f"suite {path} cannot be read as TOML: its tables or lists are too deep; mend the file") from error
+        raise UserError(
+            f"suite {path} cannot be read as TOML: its tables or lists are too deep; mend the file"
+        ) from error
     return parse(document, path)
 
 

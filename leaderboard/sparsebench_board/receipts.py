@@ -28,7 +28,14 @@ Notes = dict[str, dict[str, str]]
 def pending(records: Iterable[Record], uri: str, folder: Path) -> list[Record]:
     """Those of the records in `folder` that the store is not known to hold as they are."""
     noted = _notes(folder).get(_store(uri), {}) if is_there(uri) else {}
-    return [record for record in records if noted.get(record.id) != digest(record)]
+    return [record for record in records if noted.get(record.id) != _digest(record)]
+
+
+def _digest(record: Record) -> str:
+    try:
+        return digest(record)
+    except (OSError, ValueError):  # the mirror says what is the matter with it
+        return ""
 
 
 def note(records: Sequence[Record], uri: str, folder: Path) -> None:

@@ -9,6 +9,7 @@ import socket
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -28,6 +29,7 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
@@ -92,18 +94,27 @@ def is_server(uri: str) -> bool:
 
 
 def check_answer(client: MlflowClient, run: RunInfo) -> None:
-    """Refuse what no MLflow answers, and a server that would have files read and written on this machine.
+    """Refuse what no MLflow answers, and a server elsewhere that would have files read and written on this machine.
 
     Raises:
         ValueError: as said.
     """
     if not RUN_ID.fullmatch(run.run_id or ""):
         raise ValueError(f"its answers are not those of MLflow: a run with the id {run.run_id!r}")
-    if is_server(client.tracking_uri) and urlsplit(run.artifact_uri or "").scheme in ("", "file"):
+    far = is_server(client.tracking_uri) and not is_here(urlsplit(client.tracking_uri).hostname or "")
+    if far and urlsplit(run.artifact_uri or "").scheme in ("", "file"):
         raise ValueError(
             f"it keeps artifacts in {run.artifact_uri!r}, a folder of this machine: start the server with "
             "--artifacts-destination"
         )
+
+
+def is_here(host: str) -> bool:
+    """Whether a host is this machine, as only its own processes reach it."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def is_there(uri: str) -> bool:

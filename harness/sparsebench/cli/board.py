@@ -109,7 +109,10 @@ def mirror(found: Sequence[store.Record], records: Path) -> None:
             if not outcome.failed:
                 with suppress(OSError):  # without the note the store is asked again, which changes nothing
                     receipts.note(found, place[0], records)
-    except (OSError, UserError) as error:
+    except UserError as error:
+        warn(str(error))
+        return
+    except OSError as error:
         warn(f"MLflow has not everything ({tracking.line(error)}); records are complete")
         return
     if outcome.failed:
@@ -162,4 +165,7 @@ def serve(records: Path, host: str, port: int) -> None:
     """
     from sparsebench_board import tracking, ui
 
-    ui.serve(*tracking.default_store(records), host, port)
+    store = tracking.default_store(records)
+    if told := ui.exposed(store[0], host, port):
+        warn(told)
+    ui.serve(*store, host, port)

@@ -85,10 +85,10 @@ def run(
     work = partial(train_one, data=data, records=records, device=device, weights=weights, every=every)
     failures = _train(work, entries, missing, workers, records) if missing else {}
     found = board.read(records, ids)
-    if mlflow and found:
-        board.mirror_pending(found, records)
     if found:
         say(board.table(found, "table"))
+        if mlflow:  # after the board, which need not wait for a slow server
+            board.mirror_pending(found, records)
         say(f"next: {with_records('sparsebench ui', records)}")
     _report(failures, entries, records / LOG)
     return 1 if failures else 0
