@@ -181,15 +181,15 @@ def small_disk(toys):
     if made.returncode:
         pytest.skip(f"no file system can be mounted here: {made.stderr.strip()}")
     yield lambda: subprocess.run(["mount", "-o", "remount,size=64m", str(toys / "runs")], check=True)
-    subprocess.run(["umount", str(toys / "runs")], check=True)
+    subprocess.run(["umount", "--lazy", str(toys / "runs")], check=True)
 
 
-@pytest.mark.parametrize("free", [0, 8, 300, 700], ids=lambda free: f"{free} kB free")
+@pytest.mark.parametrize("free", [0, 8, 300], ids=lambda free: f"{free} kB free")
 def test_a_full_disk(small_disk, command, begun, free):
     room = os.statvfs("runs")
     with open("runs/filler", "wb") as filler:
         filler.write(bytes(max(0, room.f_bavail * room.f_frsize - 1024 * free)))
-    code, out, err = command("run", "toys.toml", "--workers", "1")
+    code, _, err = command("run", "toys.toml", "--workers", "1")
     done = len(ids())
     assert code == (1 if done < 4 else 0)
     assert begun() <= 4
@@ -200,7 +200,7 @@ def test_a_full_disk(small_disk, command, begun, free):
     assert len(err) <= 3, "runs that failed alike are told in one line"
     assert whole()
     small_disk()
-    code, out, err = command("run", "toys.toml", "--workers", "1")
+    code, _, err = command("run", "toys.toml", "--workers", "1")
     assert (code, err, len(ids()), begun()) == (0, [], 4, 4 - done)
 
 
@@ -227,6 +227,7 @@ def test_no_room_for_a_checkpoint_stops_no_run(toys, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     told, asked, write = [], suites.runs(suites.load("toys.toml"))[-1], tensors.write
+    monkeypatch.setattr(toy.Toy, "snapshot", lambda self, state: {}, raising=False)
     monkeypatch.setattr(tensors, "write", lambda *given: write(*given) if told else full(*given))
     path = runner.run(prepare(asked.config), Path("runs"), keep=runner.Keep(0, told.append))
     assert records.read(path).result["steps"] == 12

@@ -57,8 +57,8 @@ def load() -> type[MlflowClient]:
         os.environ.setdefault(name, value)
     with needs_board("mlflow"):
         from mlflow import MlflowClient
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("mlflow", "alembic", "urllib3"):  # what goes wrong is raised, and we tell it in a line
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     return MlflowClient
 
 
