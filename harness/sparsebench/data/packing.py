@@ -16,7 +16,6 @@ from typing import BinaryIO
 
 from sparsebench.errors import UserError
 
-
 CHUNK = 1 << 16
 DICTIONARY = 1 << 28
 """Bytes of memory that unpacking xz may take: four times what its strongest preset asks for."""
