@@ -15,8 +15,8 @@ ACCEPTED: dict[str, str] = {}
 """Identifiers of vulnerabilities that do not concern us -> why."""
 CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
 COMMAND = [
-    sys.executable, "-m", "pip_audit", "--requirement", str(CONSTRAINTS), "--no-deps", "--disable-pip", "--timeout", "5",
-    "--format", "json", "--progress-spinner", "off",
+    sys.executable, "-m", "pip_audit", "--requirement", str(CONSTRAINTS), "--no-deps", "--disable-pip",
+    "--timeout", "5", "--format", "json", "--progress-spinner", "off",
 ]  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def verdict(found: list[dict]) -> tuple[int, list[str]]:
     if wrong:
         return 1, [
             *wrong,
-            "audit failed: raise these pins in constraints.txt, or say in .ci/audit.py why they are no risk",
+            "audit failed: raise the pins in constraints.txt, or say in .ci/audit.py why not",
         ]
     return 0, [f"audit: no known vulnerability in {len(known)} packages, {len(found) - len(known)} not known there"]
 

@@ -45,7 +45,8 @@ SAFETENSORS = {
     "a shape below nothing": header('{"w":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}', 4),
     "offsets outside": header(entry([1], [4096, 4100]), 4),
     "offsets that overlap": header(
-        '{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}', 12
+        '{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[8],"data_offsets":[4,12]}}',
+        12,
     ),
     "offsets backwards": header(entry([1], [4, 0]), 4),
     "a type of Python's objects": header(entry([1], [0, 8], "O"), 8),

@@ -1,4 +1,4 @@
-"""Nobody is let in: no source executes what it reads, sizes come before memory, names steer nothing, pages say who reads."""
+"""Nobody is let in: no source executes what it reads, sizes come before memory, names steer nothing."""
 
 import ast
 import os
@@ -77,7 +77,8 @@ def test_nothing_in_the_sources_unpickles_evaluates_or_asks_a_shell(root):
 @pytest.mark.parametrize(
     "text",
     [
-        "import pickle", "from dill import loads", "import yaml", "eval(x)", "exec(x)", "__import__(x)", "torch.load(f)",
+        "import pickle", "from dill import loads", "import yaml", "eval(x)", "exec(x)", "__import__(x)",
+        "torch.load(f)",
         "np.load(f)", "read(f, allow_pickle=True)", "os.system(x)", "subprocess.run(x, shell=True)",
         "subprocess.run(f'ls {x}')", "subprocess.getoutput(x)", "compile(x, '', 'exec')",
     ],
@@ -127,7 +128,8 @@ from sparsebench.errors import UserError
 place = Path(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_AS, (1_500_000_000,) * 2)
 for what in (
-    lambda: states.given(place / "sparse"), lambda: states.given(Path("/dev/zero")), lambda: states.given(place / "pipe"),
+    lambda: states.given(place / "sparse"), lambda: states.given(Path("/dev/zero")),
+    lambda: states.given(place / "pipe"),
     lambda: records.read(place / "record"), lambda: unpacked(PackedFile("x", 1000), place / "x.xz"),
 ):
     try:

@@ -216,12 +216,12 @@ def document(name: str, text: bytes | str) -> Json:
 
 
 def _unpacked(bits: NDArray[np.uint8], shape: Any) -> NDArray[np.bool_]:
-    if not isinstance(shape, list) or any(type(length) is not int or length < 0 for length in cast("list[Any]", shape)):
+    lengths = cast("list[Any]", shape if isinstance(shape, list) else [None])
+    if any(type(length) is not int or length < 0 for length in lengths):
         raise ValueError("masks.safetensors: a shape is no list of lengths")
-    size = math.prod(cast("list[int]", shape))
-    if bits.dtype != np.uint8 or bits.shape != (-(-size // 8),):
-        raise ValueError(f"masks.safetensors holds {bits.dtype} {bits.shape} for a mask of shape {tuple(shape)}")
-    return np.unpackbits(bits, count=size).reshape(shape).view(np.bool_)
+    if bits.dtype != np.uint8 or bits.shape != (-(-math.prod(lengths) // 8),):
+        raise ValueError(f"masks.safetensors holds {bits.dtype} {bits.shape} for a mask of shape {tuple(lengths)}")
+    return np.unpackbits(bits, count=math.prod(lengths)).reshape(lengths).view(np.bool_)
 
 
 # ---- writing --------------------------------------------------------------------------------------------------
