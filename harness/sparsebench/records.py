@@ -6,18 +6,21 @@ all. Nothing in it is ever executed: JSON, JSON lines and safetensors.
     config.json          the run's resolved settings, data fingerprint and numerics versions: what its id hashes
     environment.json     hardware, versions, commit, device: recorded, not hashed
     layers.json          the network's input, and every prunable layer: shape, size, active, density, macs
-    events.jsonl         one line per training segment, mask update and evaluation, in order
-    result.json          accuracy, FLOPs, bytes, speed, share of connections that were ever active (`explored`, R_s)
+    events.jsonl         one line per training segment, mask update and evaluation, in order; the last of a run that
+                         diverged tells how, in place of the one that was to be (JSON has no NaN)
+    result.json          accuracy, FLOPs, bytes, speed, share of connections that were ever active (`explored`, R_s);
+                         its `status` is complete, or diverged: no accuracy then, and what was executed until then
     weights.safetensors  final parameters and running statistics, canonical layout
     masks.safetensors    final masks, bit-packed in canonical flat order (uint8), shapes in the metadata
     movement.safetensors how masks moved (sparsebench.movement), where they did; older records have none
     rewind.safetensors   the same at the step that tickets rewind to, where the run was asked to keep them
+
+Weights and masks of a run that diverged are those it ended with: hardly a finite number among them may be left.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
 import shutil
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -32,9 +35,10 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from sparsebench import bounded, mistakes, movement, tensors
+from sparsebench import bits, bounded, divergence, mistakes, movement, tensors
 from sparsebench.aside import aside, flush
 from sparsebench.config import RunConfig
+from sparsebench.divergence import Divergence
 from sparsebench.errors import UserError
 from sparsebench.movement import Movement
 
@@ -44,8 +48,6 @@ DOCUMENTS = ("config", "environment", "layers", "result")
 BRIEF = ("config", "environment", "result")
 """The documents that a record is made of; all else is read on demand."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-UNPACKED = 12
-"""Bytes of memory that a byte of masks takes: the file, a copy, eight entries, and room to spare."""
 REWIND, MOVEMENT = "rewind.safetensors", "movement.safetensors"
 FILES = (*(f"{name}.json" for name in DOCUMENTS), "events.jsonl", "weights.safetensors", "masks.safetensors")
 
@@ -60,6 +62,8 @@ class Record:
     identity: Json
     environment: Json
     result: Json
+    diverged: Divergence | None = None
+    """When and how the run diverged, if it did."""
     find: Callable[[str], Path] | None = field(default=None, compare=False, repr=False)
     """Where one of its files is, for a record whose files are not in the folder `path`."""
 
@@ -93,6 +97,8 @@ class Record:
     def events(self) -> list[Json]:
         """Training segments (`kind: train`), updates (`update`) and evaluations (`evaluate`), in order.
 
+        Of a run that diverged the last is `diverged`, with what its result says of it and what it did meanwhile.
+
         Raises:
             UserError: the file is missing or damaged; so do the other two.
         """
@@ -113,9 +119,9 @@ class Record:
     def masks(self) -> dict[str, NDArray[np.bool_]]:
         """Final masks: layer name -> bool, canonical shape; none for a dense run."""
         with _reading(self.path):
-            packed, metadata = tensors.read(self.file("masks.safetensors"), UNPACKED)
+            packed, metadata = tensors.read(self.file("masks.safetensors"), bits.COPIES)
             shapes = document("masks.safetensors", metadata["shapes"])
-            return {name: _unpacked(packed[name], shape) for name, shape in shapes.items()}
+            return {name: bits.unpacked(packed[name], shape) for name, shape in shapes.items()}
 
     def movement(self) -> Movement | None:
         """How the masks moved; None for masks that never did, and for older records."""
@@ -174,7 +180,7 @@ def of(path: Path, identity: Json, environment: Json, result: Json) -> Record:
     if not (isinstance(id := identity["id"], str) and NAME.fullmatch(id)):
         raise ValueError(f"its id {id!r} cannot name a record")
     config = RunConfig.model_validate(identity["config"])
-    return Record(path, id, config, identity, environment, result)
+    return Record(path, id, config, identity, environment, result, divergence.of(result))
 
 
 @contextmanager
@@ -215,15 +221,6 @@ def document(name: str, text: bytes | str) -> Json:
     return cast("Json", found)
 
 
-def _unpacked(bits: NDArray[np.uint8], shape: Any) -> NDArray[np.bool_]:
-    lengths = cast("list[Any]", shape if isinstance(shape, list) else [None])
-    if any(type(length) is not int or length < 0 for length in lengths):
-        raise ValueError("masks.safetensors: a shape is no list of lengths")
-    if bits.dtype != np.uint8 or bits.shape != (-(-math.prod(lengths) // 8),):
-        raise ValueError(f"masks.safetensors holds {bits.dtype} {bits.shape} for a mask of shape {tuple(lengths)}")
-    return np.unpackbits(bits, count=math.prod(lengths)).reshape(lengths).view(np.bool_)
-
-
 # ---- writing --------------------------------------------------------------------------------------------------
 
 
@@ -249,7 +246,7 @@ def write(
         (folder / "events.jsonl").write_text("".join(lines))
         tensors.write(folder / "weights.safetensors", weights, {})
         shapes = json.dumps({name: mask.shape for name, mask in masks.items()})
-        tensors.write(folder / "masks.safetensors", packed(masks), {"shapes": shapes})
+        tensors.write(folder / "masks.safetensors", bits.packed(masks), {"shapes": shapes})
         if rewind is not None:
             tensors.write(folder / REWIND, rewind, {})
         if moved is not None:
@@ -264,10 +261,10 @@ def copy(record: Record, root: Path) -> None:
         UserError: it cannot be written.
     """
     with _new(root, record.id) as folder:
-        moved = (record.path / MOVEMENT).is_file()
-        for name in (*FILES, *([REWIND] if record.config.rewind else []), *([MOVEMENT] if moved else [])):
-            if (record.path / name).is_symlink():
-                raise UserError(f"record {record.path}: {name} is a link, which may lead anywhere: put the file there")
+        there = [name for name in (REWIND, MOVEMENT) if (record.path / name).is_file()]
+        if record.config.rewind and not record.diverged:  # it may not have come so far
+            there = list(dict.fromkeys((REWIND, *there)))
+        for name in (*FILES, *there):
             shutil.copyfile(record.path / name, folder / name)
 
 
@@ -286,11 +283,6 @@ def _new(root: Path, id: str) -> Generator[Path]:
         raise UserError(
             f"records in {root} cannot be written ({error.strerror or error}): is there room, and may you write?"
         ) from error
-
-
-def packed(masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.uint8]]:
-    """Each mask as bits, eight to a byte, highest bit first, in canonical flat order."""
-    return {name: np.packbits(np.ascontiguousarray(mask).reshape(-1)) for name, mask in masks.items()}
 
 
 def _place(folder: Path, target: Path) -> None:
