@@ -136,7 +136,8 @@ for what in (
         what()
     except (UserError, ValueError) as error:
         print(error)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+(peak,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
+print(peak.split()[1])  # not getrusage: its peak begins at that of the process that started this one
 """
 
 

@@ -92,12 +92,14 @@ def test_names_that_are_no_folder_here_are_refused(tmp_path, id):
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), RuntimeError("bug")])
-@pytest.mark.parametrize("at", ["tensors.write", "flush", "_place"])
+@pytest.mark.parametrize(
+    "at", ["sparsebench.records.tensors.write", "sparsebench.records.flush", "pathlib.Path.rename"]
+)
 def test_a_writer_that_fails_leaves_nothing(tmp_path, monkeypatch, error, at):
     def fail(*arguments):
         raise error
 
-    monkeypatch.setattr(f"sparsebench.records.{at}", fail)
+    monkeypatch.setattr(at, fail)
     with pytest.raises(UserError if isinstance(error, OSError) else type(error)) as caught:
         write(tmp_path)
     if isinstance(error, OSError):
@@ -110,8 +112,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import records_fixture as fixture
-from sparsebench import records
-records._place = lambda folder, target: os.kill(os.getpid(), signal.SIGKILL)
+Path.rename = lambda folder, target: os.kill(os.getpid(), signal.SIGKILL)
 fixture.write(Path(sys.argv[1]), fixture.config())
 """
 
@@ -128,13 +129,13 @@ def test_what_a_killed_writer_leaves_is_no_record_and_is_swept(tmp_path):
 
 
 def test_what_is_being_written_is_not_swept(tmp_path, monkeypatch):
-    place = records._place
+    rename = Path.rename
 
     def swept(folder, target):
         aside.sweep(tmp_path)
-        place(folder, target)
+        return rename(folder, target)
 
-    monkeypatch.setattr(records, "_place", swept)
+    monkeypatch.setattr(Path, "rename", swept)
     found = write(tmp_path, masks={"fc": np.ones(3, np.bool_)})
     assert found.masks()["fc"].all()
     aside.sweep(tmp_path)
