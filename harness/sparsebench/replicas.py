@@ -7,8 +7,9 @@ checkpoint holds (`share`: the first replica reads it for all), and that their m
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsebench.errors import UserError
+from sparsebench.settings import flat
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -85,6 +87,58 @@ def check(group: Group, arrays: Arrays, what: str) -> None:
                 f"{what} of layer {name!r} differ between replicas: {_told(_odd(digests))} not what the others have; "
                 "the run is stopped, its last checkpoint is sound: begin it again"
             )
+
+
+def by_first(group: Group, work: Callable[[], bytes | None]) -> bytes:
+    """What `work` gives the first replica, on all of them; the others wait.
+
+    Raises:
+        UserError: the first one's, on every replica, so that none waits for one that has given up.
+    """
+    outcome = b""
+    if group.rank == 0:
+        try:
+            outcome = DONE + (work() or b"")
+        except UserError as error:
+            if group.size == 1:
+                raise
+            outcome = FAILED + str(error).encode()
+    outcome = group.share(outcome)
+    if outcome.startswith(FAILED):
+        raise UserError(outcome.removeprefix(FAILED).decode())
+    return outcome.removeprefix(DONE)
+
+
+DONE, FAILED = b"+", b"-"
+
+
+def same_run(group: Group, identity: Mapping[str, Any]) -> None:
+    """All replicas are about to train the same run.
+
+    Raises:
+        UserError: on every replica; names one that was begun with other settings or other data.
+    """
+    given = [json.loads(each) for each in group.gather(json.dumps(identity, sort_keys=True).encode())]
+    for rank, other in enumerate(given):
+        if other != given[0]:
+            first, there = dict(flat(given[0])), dict(flat(other))
+            names = [name for name in sorted({*first, *there}) if first.get(name) != there.get(name)]
+            raise UserError(
+                f"replica {rank} was begun for another run than replica 0 (differing: {', '.join(names)}): "
+                "begin all with the same command, on the same data"
+            )
+
+
+def in_turn(group: Group, rows: NDArray[np.float64]) -> list[float]:
+    """Sums of the columns of rows that replicas have made in turn, replica r those at r, r + size …
+
+    They are added in their order, as one replica would have that had made them all.
+    """
+    every = [np.frombuffer(each).reshape(-1, rows.shape[1]) for each in group.gather(rows.tobytes())]
+    ordered = np.empty((sum(map(len, every)), rows.shape[1]))
+    for rank, part in enumerate(every):
+        ordered[rank :: group.size] = part
+    return [sum(column) for column in ordered.T.tolist()]
 
 
 LENGTH = hashlib.sha256().digest_size
