@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsebench.errors import UserError
-from sparsebench.replicas import Alone, Launch, ReplicasDifferError, anybody, check, launched, share_of
+from sparsebench.launch import Launch, launched
+from sparsebench.replicas import Alone, ReplicasDifferError, anybody, check, share_of
 from threaded_group import each
 
 

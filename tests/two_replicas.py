@@ -3,28 +3,20 @@
 Started by torchrun with a folder; `here(case)` runs the same on one device.
 """
 
-import json
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 import tasks
 from sparsebench import tensors
-from sparsebench.method import Event
+from sparsebench.launch import launched
 from sparsebench.methods.granet import granet_global
 from sparsebench.methods.rigl import rigl
 from sparsebench.methods.set import set_
 from sparsebench.methods.snfs import snfs
-from sparsebench.models import Input
-from sparsebench.replicas import ReplicasDifferError, by_first, check, launched
-from sparsebench.errors import UserError
-from sparsebench_torch.normalisation import normalised_together
-from sparsebench_torch.trainer import TorchTrainer, join
+from sparsebench_torch.trainer import join
 
 STEPS = 20
 METHODS = {"rigl": rigl, "set": set_, "snfs": snfs, "granet": granet_global}

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from sparsebench.hardware.kernels import Hardware
-from sparsebench.replicas import Group, Launch
+from sparsebench.launch import Launch
+from sparsebench.replicas import Group
 from sparsebench.trainer import Backend, SparseTrainer, Spread
 
 

@@ -45,7 +45,7 @@ class Data:
         return self._placed(task, "train", split) if isinstance(split, Split) else None
 
     def evaluation(self, task: Task, which: Which, every: slice = slice(None)) -> Iterator[Part]:
-        """Every sample of a split once, in order, as it is; only `every` of those batches, where others see the rest."""
+        """Every sample of a split once, in order, as it is; only `every` of those batches, if others see the rest."""
         split, size = getattr(task.dataset, which), task.evaluation_batch
         if isinstance(split, Split):
             images, labels = self._placed(task, which, split)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from sparsebench.errors import UserError
-from sparsebench.replicas import Launch
+from sparsebench.launch import Launch
 from sparsebench_torch.normalisation import normalised_together
 
 PATIENCE = timedelta(days=30)

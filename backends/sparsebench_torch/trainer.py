@@ -15,11 +15,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from sparsebench import noise
 from sparsebench.data.feed import Feed
 from sparsebench.errors import UserError
+from sparsebench.launch import Launch
 from sparsebench.masks import Counts, Masks
 from sparsebench.method import Event, Method
 from sparsebench.mistakes import told
 from sparsebench.models import Arrays, Input, Model, builder
-from sparsebench.replicas import Alone, Group, Launch, in_turn
+from sparsebench.replicas import Alone, Group, in_turn
 from sparsebench.trainer import FrameworkCount, Metrics, Report, Tally, Task
 from sparsebench_torch import optimizers
 from sparsebench_torch.data import Data

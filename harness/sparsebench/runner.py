@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sparsebench import checkpoints, environment, records, tickets
+from sparsebench import checkpoints, environment, records, replicas, tickets
 from sparsebench.checkpoints import Checkpoint
 from sparsebench.data.feed import Feed
 from sparsebench.errors import UserError
 from sparsebench.explored import Explored
 from sparsebench.journal import Journal
+from sparsebench.launch import ONE, Launch
 from sparsebench.ledger import Ledger
 from sparsebench.masks import Weights, budget
 from sparsebench.method import Event
 from sparsebench.movement import Notes, noted
 from sparsebench.prepare import Prepared
+from sparsebench.replicas import Alone, Group, anybody, by_first, same_run
 from sparsebench.results import counted, layer_table, result
 from sparsebench.stopping import Asked, Stopped, deferred
 from sparsebench.tickets import Beginning, fresh
 from sparsebench.timeline import Leg, timeline
+from sparsebench.together import agree, joined, read_by_first
 from sparsebench.trainer import Backend, Metrics, SparseTrainer
 
 Progress = Callable[[int, int], None]
@@ -99,38 +103,49 @@ class Keep:
 
 def run(
     prepared: Prepared, root: Path, device: str = "cpu", progress: Progress = lambda done, steps: None,
-    keep: Keep = Keep(),
+    keep: Keep = Keep(), launch: Launch = ONE,
 ) -> Path:  # fmt: skip
     """Train to the end, from the last checkpoint if there is one, and write the record; returns its folder.
 
-    A run that another process is training is waited for.
+    A run that another process is training is waited for. Where `launch` says that this process is one of several, all
+    of them call this; the first one alone reads and writes, and is told of progress.
 
     Raises:
-        UserError: the backend cannot run this, a score or loss is not finite, the checkpoint is another run's, or the
-            record cannot be written.
+        UserError: the backend cannot run this, a score or loss is not finite, the checkpoint is another run's, the
+            record cannot be written, or replicas differ.
     """
-    with checkpoints.held(root, prepared.id):
-        path = root / prepared.id
-        if not (path / "result.json").is_file():
-            path = _run(prepared, root, device, progress, keep)
-        checkpoints.remove(root, prepared.id)
+    group = joined(prepared.backend, device, launch)[1]
+    same_run(group, prepared.identity)
+    path = root / prepared.id
+    with ExitStack() as held:
+        by_first(group, lambda: held.enter_context(checkpoints.held(root, prepared.id)))
+        if not by_first(group, lambda: b"recorded" if (path / "result.json").is_file() else None):
+            path = _run(prepared, root, device, progress if group.rank == 0 else _unseen, keep, launch)
+        by_first(group, lambda: checkpoints.remove(root, prepared.id))
         return path
 
 
-def _run(prepared: Prepared, root: Path, device: str, progress: Progress, keep: Keep) -> Path:
+def _unseen(done: int, steps: int) -> None:
+    """The first replica tells it."""
+
+
+def _run(prepared: Prepared, root: Path, device: str, progress: Progress, keep: Keep, launch: Launch) -> Path:
     began = time.perf_counter()
-    trainer = trainer_of(prepared.backend, device)
+    trainer, group = joined(prepared.backend, device, launch)
     surroundings = environment.describe(prepared.backend, device, prepared.task.model.packages)
+    surroundings["devices"] = launch.devices
     if prepared.start:
         surroundings["weights"] = prepared.start.path.name
     ticket = tickets.read(prepared, root)
     current = start(prepared, trainer, ticket)
-    if found := checkpoints.latest(root, prepared.identity, keep.tell):
+    if found := read_by_first(group, lambda: checkpoints.latest(root, prepared.identity, keep.tell)):
         current = _continued(current, found)
         began -= found.seconds
         surroundings["resumed"] = current.resumed
+    agree(group, trainer, current.state)
     with deferred() as asked:
-        metrics = _loop(current, progress, _Keeper(root, keep.every, asked, began))
+        metrics = _loop(current, progress, _Keeper(root, keep.every, asked, began, group))
+    agree(group, trainer, current.state)
     documents = {
         "config": prepared.identity,
         "environment": surroundings,
@@ -143,7 +158,8 @@ def _run(prepared: Prepared, root: Path, device: str, progress: Progress, keep: 
     }
     weights, masks = trainer.weights(current.state), trainer.masks(current.state)
     movement = current.notes.movement() if current.notes else None
-    return records.write(root, prepared.id, documents, current.journal.events, weights, masks, current.rewind, movement)
+    written = (root, prepared.id, documents, current.journal.events, weights, masks, current.rewind, movement)
+    return Path(os.fsdecode(by_first(group, lambda: os.fsencode(records.write(*written)))))
 
 
 def _continued(current: Run, found: Checkpoint) -> Run:
@@ -166,12 +182,13 @@ def _continued(current: Run, found: Checkpoint) -> Run:
 
 @dataclass
 class _Keeper:
-    """Keeps a checkpoint when one is due."""
+    """Keeps a checkpoint when one is due: on any replica, as their clocks are not one."""
 
     root: Path
     every: float
     asked: Asked
     began: float
+    group: Group = field(default_factory=Alone)
     last: float = field(default_factory=time.perf_counter)
 
     def visit(self, current: Run, done: int) -> None:
@@ -179,11 +196,14 @@ class _Keeper:
 
         Raises:
             Stopped: the run was asked to end, and its checkpoint is kept.
-            UserError: it cannot be written.
+            UserError: it cannot be written, or replicas differ.
         """
-        stop = self.asked()
-        if stop or time.perf_counter() - self.last >= self.every:
-            checkpoints.write(self.root, self._checkpoint(current, done))
+        stop = anybody(self.group, self.asked())
+        if stop or anybody(self.group, time.perf_counter() - self.last >= self.every):
+            agree(self.group, current.trainer, current.state)
+            kept = self._checkpoint(current, done)
+            replicas.check(self.group, kept.state, "state")
+            by_first(self.group, lambda: os.fsencode(checkpoints.write(self.root, kept)))
             self.last = time.perf_counter()
         if stop:
             raise Stopped
@@ -197,10 +217,9 @@ class _Keeper:
         )  # fmt: skip
 
 
-@cache
 def trainer_of(backend: Backend, device: str) -> SparseTrainer[Any]:
-    """One trainer per process, so that its data and compiled programs serve every run."""
-    return backend.trainer(device)
+    """The one that this process has for runs on one device."""
+    return joined(backend, device, ONE)[0]
 
 
 def start(prepared: Prepared, trainer: SparseTrainer[Any], ticket: Beginning | None = None) -> Run:

@@ -19,11 +19,12 @@ from sparsebench.data.augmentation import windows
 from sparsebench.data.feed import Feed
 from sparsebench.data.source import Dataset, Split, normalised, standardised
 from sparsebench.hardware.kernels import Hardware, unknown_hardware
+from sparsebench.launch import Launch
 from sparsebench.layers import Layer
 from sparsebench.masks import Change, Counts, Masks
 from sparsebench.method import Event, Method
 from sparsebench.models import Arrays, Builder, Input, Model
-from sparsebench.replicas import Group, Launch
+from sparsebench.replicas import Group
 from sparsebench.schedules import RATES, falling, warming
 
 State = TypeVar("State")

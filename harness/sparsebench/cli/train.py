@@ -15,12 +15,14 @@ from sparsebench import plugins
 from sparsebench.aside import sweep
 from sparsebench.asked import Search, asked
 from sparsebench.cli import board
+from sparsebench.cli.devices import several
 from sparsebench.cli.live import shown
 from sparsebench.cli.options import (
     CHECKPOINT,
     RUNS,
     Data,
     Device,
+    Devices,
     Every,
     MLflow,
     Records,
@@ -31,6 +33,7 @@ from sparsebench.cli.options import (
 from sparsebench.cli.output import say, warn
 from sparsebench.cli.work import Entry, prepare_all, recorded, train_one
 from sparsebench.config import Recipe, RunConfig, Updates
+from sparsebench.launch import launched, speaks
 from sparsebench.mistakes import BackendName, DatasetName, MethodName, ModelName
 from sparsebench.progress import Item
 from sparsebench.records import Record, read
@@ -90,6 +93,7 @@ def train(
     records: Annotated[Records, Parameter(group=GROUPS[3])] = RUNS,
     data: Annotated[Data, Parameter(group=GROUPS[3])] = None,
     device: Annotated[Device, Parameter(group=GROUPS[3])] = "cpu",
+    devices: Annotated[Devices, Parameter(group=GROUPS[3])] = 1,
     every: Annotated[Every, Parameter(group=GROUPS[3])] = CHECKPOINT,
     mlflow: Annotated[MLflow, Parameter(group=GROUPS[3])] = True,
 ) -> None:
@@ -98,16 +102,18 @@ def train(
     check_writable(records)
     digest = given(weights).digest if weights else None
     config = RunConfig.model_validate(settings.model_dump() | {"weights": digest})
-    *rounds, entry = prepare_all([asked(config, search)], data, records, device, weights)
+    devices = several(devices)
+    *rounds, entry = prepare_all([asked(config, search)], data, records, device, weights, devices)
     for name in ignored(entry):
         warn(f"--{name} means nothing to {config.method} with {config.recipe.optimizer}: it is left out of the run")
-    work = partial(train_one, data=data, records=records, device=device, weights=weights, every=every)
+    work = partial(train_one, data=data, records=records, device=device, weights=weights, every=every, devices=devices)
     for before in rounds:
         _train(before, work, records)
     if recorded(records, entry.id):
         say("recorded before:")
-    else:
-        _train(entry, work, records)
+    _train(entry, work, records)
+    if not speaks():
+        return
     record = read(records / entry.id)
     for line in summary(entry, record):
         say(line)
@@ -130,13 +136,13 @@ def ignored(entry: Entry) -> list[str]:
 
 
 def _train(entry: Entry, work: Work, records: Path) -> None:
-    if recorded(records, entry.id):
+    if recorded(records, entry.id) and not launched():  # among replicas the first one's view counts
         return
     sweep(records)
     share_politely()
     item = Item(entry.id, entry.label, entry.prepared.task.steps)
     console = Console(stderr=True)
-    with shown([item], console) if console.is_terminal else nullcontext(_unseen) as show:
+    with shown([item], console) if console.is_terminal and speaks() else nullcontext(_unseen) as show:
         show(entry.id, Started())
         work(entry.asked, lambda done, steps: show(entry.id, Progressed(done, steps)))
         show(entry.id, Finished())

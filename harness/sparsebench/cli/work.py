@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from sparsebench import launching
 from sparsebench.asked import Asked
-from sparsebench.cli.devices import absent
+from sparsebench.cli.devices import absent, check_devices, starting
 from sparsebench.cli.options import CHECKPOINT, RUNS
 from sparsebench.cli.output import warn
 from sparsebench.config import RunConfig, digits
 from sparsebench.errors import UserError
-from sparsebench.mistakes import refuse
+from sparsebench.launch import Launch, launched
+from sparsebench.mistakes import refuse, told
 from sparsebench.prepare import Prepared, prepare
 from sparsebench.sources import Source, planned
 from sparsebench.sources import recorded as recorded_source
@@ -59,15 +61,16 @@ class Entry:
 
 
 def prepare_all(
-    runs: Iterable[Asked], data: Path | None, records: Path = RUNS, device: str = "cpu", weights: Path | None = None
-) -> list[Entry]:
+    runs: Iterable[Asked], data: Path | None, records: Path = RUNS, device: str = "cpu", weights: Path | None = None,
+    devices: int = 1,
+) -> list[Entry]:  # fmt: skip
     """Resolve all runs, each after the one its ticket comes from; runs that resolve to the same one appear once.
 
     `weights` is the file of the weights that they are to start from, where they are.
 
     Raises:
-        UserError: with a line for each mistake in any of them, and for each backend that has no such device although
-            it has runs to do.
+        UserError: with a line for each mistake in any of them, and for each backend that has no such device, or not so
+            many, although it has runs to do.
     """
     resolver = _Resolver(data, records, weights)
     mistakes: dict[str, None] = {}
@@ -80,8 +83,9 @@ def prepare_all(
         else:
             if recorded(records, entry.id):
                 continue
+            mistakes |= dict.fromkeys(told(lambda entry=entry: check_devices(entry.prepared, devices)))
         needed.add(run.config.backend)
-    refuse(list(mistakes | dict.fromkeys(absent(needed, device))))
+    refuse(list(mistakes | dict.fromkeys(absent(needed, device, devices))))
     return list(resolver.entries.values())
 
 
@@ -138,11 +142,20 @@ def recorded(records: Path, id: str) -> bool:
 
 def train_one(
     config: RunConfig, report: Callable[[int, int], None], data: Path | None, records: Path, device: str,
-    weights: Path | None = None, every: float = CHECKPOINT,
+    weights: Path | None = None, every: float = CHECKPOINT, devices: int = 1, tell: Callable[[str], None] = warn,
 ) -> None:  # fmt: skip
-    """One run, from settings to record; the work of a worker process. Another command may have been faster."""
+    """One run, from settings to record; the work of a worker process. Another command may have been faster.
+
+    Where a launcher has started this process, it is one of those that train the run; else `devices` are one machine's.
+    """
     from sparsebench import runner
 
-    prepared = prepare(config, data, _recorded_source(config, records), weights)
-    if not recorded(records, prepared.id):
-        runner.run(prepared, records, device, report, runner.Keep(every, warn))
+    prepared, found = prepare(config, data, _recorded_source(config, records), weights), launched()
+    launch = found or Launch(devices)
+    if found is None and recorded(records, prepared.id):
+        return
+    if found is None and devices > 1 and (starter := starting(prepared.backend)):
+        job = launching.Job(config, records, device, every, data, weights)
+        launching.train(starter(devices), job, devices, report, tell, records / launching.LOG)
+    else:
+        runner.run(prepared, records, device, report, runner.Keep(every, tell), launch)
