@@ -180,6 +180,34 @@ def test_replicas_of_two_runs_are_refused(told):
     assert [each["other"].partition("(")[2].partition(")")[0] for each in told] == ["differing: config.seed, id"] * 2
 
 
+# ---- commands that a launcher starts ------------------------------------------------------------------------------
+
+
+def test_a_suite_is_trained_together_and_the_first_one_tells(folder, told):
+    (code, out, errors), (other, silence, more) = (each["suite"] for each in told)
+    assert (code, other, errors, silence, more) == (0, 0, [], [], [])
+    assert out[0] == "2 of 2 runs to do, each on 2 devices"
+    assert "set 0.9 torch: 1 of 1 seeds" in " ".join(out)
+    assert len(list(records.paths(folder / "suite"))) == 2
+    (code, out, _), (other, silence, _) = (each["suite again"] for each in told)
+    assert (code, other, silence) == (0, 0, [])
+    assert out[0] == "0 of 2 runs to do, each on 2 devices"
+
+
+def test_one_run_is_trained_together(folder, told):
+    (code, out, _), (other, *silence) = (each["train"] for each in told)
+    assert (code, other, silence) == (0, 0, [[], []])
+    (made,) = records.paths(folder / "train")
+    assert out[-1].endswith(made.name)
+
+
+def test_other_devices_than_were_started_are_refused(told):
+    (code, _, errors), (other, _, more) = (each["mistake"] for each in told)
+    line = "--devices 3, and 2 processes were started: leave --devices out"
+    assert (code, other) == (2, 2)
+    assert (errors, more) == ([f"error: {line}"], [f"error: replica 1: {line}"])
+
+
 # ---- the field's bugs -----------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,9 @@ was told to `FOLDER/told-RANK.json`. The test does on one device what can be don
 import json
 import signal
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from torch import nn
 
 import tasks
 from sparsebench import checkpoints, runner, tensors
+from sparsebench.cli import main
 from sparsebench.cli.signals import Ended, as_exceptions
 from sparsebench.config import Recipe, RunConfig, Updates
 from sparsebench.errors import UserError
@@ -142,6 +145,43 @@ def runs(folder, launch, rank):
     return told
 
 
+SUITE = """
+title = "two devices"
+[task]
+model = "lenet-300-100"
+dataset = "digits"
+[recipe]
+batch_size = 32
+steps = 20
+[updates]
+delta_t = 7
+[grid]
+methods = ["dense", "set"]
+sparsities = [0.9]
+backends = ["torch"]
+seeds = 1
+"""
+
+
+def command(*arguments):
+    """(exit code, output, errors) of a command line, as a launcher would have started it."""
+    with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as errors:
+        code = main([*map(str, arguments), "--no-mlflow"])
+    return code, out.getvalue().splitlines(), errors.getvalue().splitlines()
+
+
+def commands(folder):
+    """The records are those of one folder, as a shared file system has them."""
+    (suite := folder / "two.toml").write_text(SUITE)
+    run, place = ("run", suite, "--records"), folder / "suite"
+    return {
+        "suite": command(*run, place),
+        "suite again": command(*run, place),
+        "train": command("train", "--recipe.steps", 20, "--updates.delta-t", 7, "--records", folder / "train"),
+        "mistake": command(*run, place, "--devices", 3),
+    }
+
+
 # ---- the field's bugs -------------------------------------------------------------------------------------------
 
 
@@ -171,7 +211,7 @@ def bugs(trainer, group, snapshots):
     return {f"bug {bug}": refusal(group, trainer, state) for bug, state in states.items()}
 
 
-def main(folder):
+def replicate(folder):
     torch.set_num_threads(1)
     launch = launched()
     trainer, group = joined(backend, "cpu", launch)
@@ -190,7 +230,8 @@ def main(folder):
     write("dropped", dropped())
     snapshots = [trained(trainer, "rigl", "conv", stop=stop)[1] for stop in (HALF, HALF - 4)]
     told = runs(folder, launch, group.rank) | bugs(trainer, group, snapshots)
-    state = tasks.begin(trainer, job("conv"), replace(rigl), SPARSITY)
+    told |= commands(folder)
+    state = tasks.begin(trainer, job("conv"), rigl, SPARSITY)
     told["unequal"] = trainer.supports(replace(job("conv"), recipe=Recipe(steps=2, batch_size=7)), rigl)
     trainer.train(state, rigl, job("conv").feed(0), 0, 1)
     told["ran"] = state.ran
@@ -198,4 +239,4 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    replicate(Path(sys.argv[1]))

@@ -88,6 +88,8 @@ def meet(device: str, launch: Launch) -> Replicas:
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"replica {launch.rank} cannot meet the others at {launch.address}: {reason}") from error
+    if not isinstance(meeting, dist.ProcessGroup):
+        raise AssertionError("a group of all is joined by all")
     return Replicas(launch.rank, launch.processes, meeting)
 
 

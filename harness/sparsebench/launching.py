@@ -80,7 +80,7 @@ def train(starter: Sequence[str], job: Job, devices: int, report: Report, tell: 
     if noted:
         signal.raise_signal(noted[0])
     if code:
-        lost = f"a replica of {devices} is lost (see {log}): the same command continues from the last checkpoint"
+        lost = f"one of {devices} replicas is lost (see {log}): the same command continues from the last checkpoint"
         raise UserError(mistakes[0] if mistakes else lost)
 
 
