@@ -110,9 +110,10 @@ def test_replicas_of_other_runs_are_told_by_what_differs():
 
 
 def test_a_checkpoint_read_by_the_first_is_what_all_have():
-    arrays = {"fc.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "mask": np.array([True, False])}
+    state = {"fc.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "mask": np.array([True, False])}
+    facts = ({"id": "a"}, 7, {"fc": 3}, {"fc": {"forward": 1.5}}, [{"kind": "train"}], 2.5, (3, 5))
     for rewind in (None, {"fc.bias": np.zeros(2)}):
-        kept = Checkpoint({"id": "a"}, 7, {"fc": 3}, {"fc": {"forward": 1.5}}, [{"kind": "train"}], 2.5, (3, 5), arrays, {}, rewind)  # fmt: skip
+        kept = Checkpoint(*facts, state, {}, rewind)
         found = each(2, lambda group, kept=kept: read_by_first(group, lambda: kept if group.rank == 0 else 1 / 0))
         for other in found:
             for name, value in vars(kept).items():
@@ -120,7 +121,7 @@ def test_a_checkpoint_read_by_the_first_is_what_all_have():
     assert each(2, lambda group: read_by_first(group, lambda: None)) == [None, None]
 
 
-@given(st.integers(1, 6)_equal_shares_is_refused():
+def test_a_batch_without_equal_shares_is_refused():
     with pytest.raises(UserError, match=r"batch of 10 .* 3 devices"):
         each(3, lambda group: share_of(10, group))
 
