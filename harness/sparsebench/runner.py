@@ -9,23 +9,27 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from sparsebench import checkpoints, environment, records, replicas, tickets
+import numpy as np
+
+from sparsebench import checkpoints, environment, records, tickets
 from sparsebench.checkpoints import Checkpoint
 from sparsebench.data.feed import Feed
-from sparsebench.errors import UserError
+from sparsebench.divergence import DIVERGED, DivergedError, Divergence, During, bad
+from sparsebench.errors import NonFiniteScoreError, UserError
 from sparsebench.explored import Explored
 from sparsebench.journal import Journal
+from sparsebench.keeping import WHEN_ASKED, Keep, Keeper
 from sparsebench.launch import ONE, Launch
 from sparsebench.ledger import Ledger
 from sparsebench.masks import Weights, budget
 from sparsebench.method import Event
 from sparsebench.movement import Notes, noted
 from sparsebench.prepare import Prepared
-from sparsebench.replicas import Alone, Group, anybody, by_first, same_run
+from sparsebench.replicas import by_first, same_run
 from sparsebench.results import counted, layer_table, result
-from sparsebench.stopping import Asked, Stopped, deferred
+from sparsebench.stopping import deferred
 from sparsebench.tickets import Beginning, fresh
 from sparsebench.timeline import Leg, timeline
 from sparsebench.together import agree, joined, read_by_first
@@ -37,7 +41,10 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class Run:
-    """The moving parts of one run between its events."""
+    """The moving parts of one run between its events.
+
+    `train`, `update` and `evaluate` raise DivergedError where what they come to is not finite.
+    """
 
     prepared: Prepared
     trainer: SparseTrainer[Any]
@@ -57,9 +64,13 @@ class Run:
         """Optimizer steps start … stop − 1."""
         began = time.perf_counter()
         self.state, tally = self.trainer.train(self.state, self.prepared.method, self.feed, start, stop)
-        loss = _finite(float(tally.losses.mean(dtype="float64")), stop)
         enter = self.ledger.observed_steps if self.prepared.method.observe else self.ledger.steps
         enter(stop - start, self.active)
+        lost = np.flatnonzero(~np.isfinite(tally.losses))
+        if lost.size:
+            first = int(lost[0])
+            self._check(began, start + first, "train", {"loss": float(tally.losses[first])}, start=start, stop=stop)
+        loss = float(tally.losses.mean(dtype="float64"))
         self.journal.enter("train", began, start=start, stop=stop, loss=loss)
 
     def update(self, event: Event) -> None:
@@ -68,14 +79,30 @@ class Run:
         prepared = self.prepared
         layers, first = prepared.task.prunable, prepared.first
         counts = budget(prepared.method, layers, self.sparsities, self.active, event, first)
-        self.state, report = self.trainer.update(self.state, prepared.method, event, counts, self.feed)
         self.ledger.update(prepared.method, self.active)
+        facts: dict[str, Any] = {"replaces_step": event.replaces_step, "drop_fraction": event.drop_fraction}
+        try:
+            self.state, report = self.trainer.update(self.state, prepared.method, event, counts, self.feed)
+        except NonFiniteScoreError as error:
+            divergence = Divergence(event.iteration, "update", f"{error.role} score", layer=error.layer)
+            self._diverge(divergence, began, **facts)
         self.active = {name: change.active for name, change in report.layers.items()}
-        self.journal.enter(
-            "update", began, iteration=event.iteration, replaces_step=event.replaces_step,
-            drop_fraction=event.drop_fraction, loss=report.loss,
-            layers={name: asdict(change) for name, change in report.layers.items()},
-        )  # fmt: skip
+        facts["layers"] = {name: asdict(change) for name, change in report.layers.items()}
+        self._check(began, event.iteration, "update", {"loss": report.loss}, **facts)
+        self.journal.enter("update", began, iteration=event.iteration, loss=report.loss, **facts)
+
+    def _check(
+        self, began: float, iteration: int, during: During, found: Mapping[str, float | None], **facts: Any
+    ) -> None:
+        """End the run if one of these numbers is not finite."""
+        for what, value in found.items():
+            if told := bad(value):
+                self._diverge(Divergence(iteration, during, what, told), began, **facts)
+
+    def _diverge(self, divergence: Divergence, began: float, **facts: Any) -> NoReturn:
+        """End the run; in its events, that stands where the segment, update or evaluation would."""
+        self.journal.enter(DIVERGED, began, **asdict(divergence), **facts)
+        raise DivergedError(divergence)
 
     def note(self, done: int) -> None:
         """How the masks stand after the update that ends `done` iterations; in nobody's time."""
@@ -88,31 +115,25 @@ class Run:
         """Accuracy and loss on the test split after `done` iterations."""
         began = time.perf_counter()
         metrics = self.trainer.evaluate(self.state, "test")
-        _finite(metrics.loss, done)
+        self._check(began, done, "evaluate", asdict(metrics), split="test")
         self.journal.enter("evaluate", began, iteration=done, split="test", **asdict(metrics))
         return metrics
 
 
-@dataclass(frozen=True)
-class Keep:
-    """A checkpoint every so many seconds, and where the run is asked to end; what is odd about those there is told."""
-
-    every: float = math.inf
-    tell: Callable[[str], None] = lambda line: None
-
-
 def run(
     prepared: Prepared, root: Path, device: str = "cpu", progress: Progress = lambda done, steps: None,
-    keep: Keep = Keep(), launch: Launch = ONE,
+    keep: Keep = WHEN_ASKED, launch: Launch = ONE,
 ) -> Path:  # fmt: skip
     """Train to the end, from the last checkpoint if there is one, and write the record; returns its folder.
 
     A run that another process is training is waited for. Where `launch` says that this process is one of several, all
     of them call this; the first one alone reads and writes, and is told of progress.
 
+    A loss or a score that is not finite ends the run there: its record then has the status *diverged*.
+
     Raises:
-        UserError: the backend cannot run this, a score or loss is not finite, the checkpoint is another run's, the
-            record cannot be written, or replicas differ.
+        UserError: the backend cannot run this, the checkpoint is another run's, the record cannot be written, or
+            replicas differ.
     """
     group = joined(prepared.backend, device, launch)[1]
     same_run(group, prepared.identity)
@@ -144,19 +165,20 @@ def _run(prepared: Prepared, root: Path, device: str, progress: Progress, keep: 
         surroundings["resumed"] = current.resumed
     agree(group, trainer, current.state)
     with deferred() as asked:
-        metrics = _loop(current, progress, _Keeper(root, keep.every, asked, began, group))
+        end = _ended(current, progress, Keeper(root, keep.every, asked, began, group))
     agree(group, trainer, current.state)
+    weights, masks = trainer.weights(current.state), trainer.masks(current.state)
+    current.explored.see(masks)  # those of an update that the run diverged in, too
     documents = {
         "config": prepared.identity,
         "environment": surroundings,
         "layers": {"input": asdict(prepared.task.input), "layers": layer_table(prepared.task.prunable, current.active)},
-        "result": result(prepared, metrics, current.ledger, current.active, current.journal, began, ticket)
+        "result": result(prepared, end, current.ledger, current.active, current.journal, began, ticket)
         | {
             "explored": current.explored.rate(),
             "framework_count": counted(trainer.count(prepared.task), prepared.task),
         },
     }
-    weights, masks = trainer.weights(current.state), trainer.masks(current.state)
     movement = current.notes.movement() if current.notes else None
     written = (root, prepared.id, documents, current.journal.events, weights, masks, current.rewind, movement)
     return Path(os.fsdecode(by_first(group, lambda: os.fsencode(records.write(*written)))))
@@ -178,43 +200,6 @@ def _continued(current: Run, found: Checkpoint) -> Run:
         explored=current.explored.again(found.notes),
         resumed=(*found.resumed, found.done),
     )
-
-
-@dataclass
-class _Keeper:
-    """Keeps a checkpoint when one is due: on any replica, as their clocks are not one."""
-
-    root: Path
-    every: float
-    asked: Asked
-    began: float
-    group: Group = field(default_factory=Alone)
-    last: float = field(default_factory=time.perf_counter)
-
-    def visit(self, current: Run, done: int) -> None:
-        """After a leg that is not the last.
-
-        Raises:
-            Stopped: the run was asked to end, and its checkpoint is kept.
-            UserError: it cannot be written, or replicas differ.
-        """
-        stop = anybody(self.group, self.asked())
-        if stop or anybody(self.group, time.perf_counter() - self.last >= self.every):
-            agree(self.group, current.trainer, current.state)
-            kept = self._checkpoint(current, done)
-            replicas.check(self.group, kept.state, "state")
-            by_first(self.group, lambda: os.fsencode(checkpoints.write(self.root, kept)))
-            self.last = time.perf_counter()
-        if stop:
-            raise Stopped
-
-    def _checkpoint(self, current: Run, done: int) -> Checkpoint:
-        notes = current.explored.arrays() | (current.notes.movement().arrays() if current.notes else {})
-        return Checkpoint(
-            current.prepared.identity, done, current.active, current.ledger.executed, current.journal.events,
-            time.perf_counter() - self.began, current.resumed,
-            current.trainer.snapshot(current.state), notes, current.rewind,
-        )  # fmt: skip
 
 
 def trainer_of(backend: Backend, device: str) -> SparseTrainer[Any]:
@@ -257,7 +242,14 @@ def legs(prepared: Prepared, start: int = 0) -> Iterator[Leg]:
     return timeline(steps, events, evaluations, start, [rewind] if rewind else [])
 
 
-def _loop(current: Run, progress: Progress, keeper: _Keeper) -> Metrics:
+def _ended(current: Run, progress: Progress, keeper: Keeper) -> Metrics | Divergence:
+    try:
+        return _loop(current, progress, keeper)
+    except DivergedError as diverged:
+        return diverged.divergence
+
+
+def _loop(current: Run, progress: Progress, keeper: Keeper) -> Metrics:
     """All legs of the run; returns the last evaluation, which is that of the last iteration."""
     steps, rewind = current.prepared.task.steps, current.prepared.config.rewind
     metrics = Metrics(math.nan, math.nan)  # every timeline ends with an evaluation
@@ -275,9 +267,3 @@ def _loop(current: Run, progress: Progress, keeper: _Keeper) -> Metrics:
         if leg.done < steps:
             keeper.visit(current, leg.done)
     return metrics
-
-
-def _finite(loss: float, iteration: int) -> float:
-    if not math.isfinite(loss):
-        raise UserError(f"the loss is {loss} at iteration {iteration}: the run diverged; lower the learning rate")
-    return loss

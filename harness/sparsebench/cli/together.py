@@ -36,8 +36,8 @@ def train_together(work: Work, entries: Sequence[Entry], records: Path, device: 
         for entry in entries:
             if entry.id in missing:
                 show(entry.id, Started())
-                work(entry.asked, lambda done, steps, id=entry.id: show(id, Progressed(done, steps)))
-                show(entry.id, Finished())
+                end = work(entry.asked, lambda done, steps, id=entry.id: show(id, Progressed(done, steps)))
+                show(entry.id, Finished(end))
 
 
 def _missing(entries: Sequence[Entry], records: Path) -> list[str]:

@@ -12,10 +12,12 @@ from sparsebench.cli.devices import absent, check_devices, starting
 from sparsebench.cli.options import CHECKPOINT, RUNS
 from sparsebench.cli.output import warn
 from sparsebench.config import RunConfig, digits
+from sparsebench.divergence import Divergence
 from sparsebench.errors import UserError
-from sparsebench.launch import Launch, launched
+from sparsebench.launch import Launch, launched, speaks
 from sparsebench.mistakes import refuse, told
 from sparsebench.prepare import Prepared, prepare
+from sparsebench.records import read
 from sparsebench.sources import Source, planned
 from sparsebench.sources import recorded as recorded_source
 
@@ -143,19 +145,20 @@ def recorded(records: Path, id: str) -> bool:
 def train_one(
     config: RunConfig, report: Callable[[int, int], None], data: Path | None, records: Path, device: str,
     weights: Path | None = None, every: float = CHECKPOINT, devices: int = 1, tell: Callable[[str], None] = warn,
-) -> None:  # fmt: skip
-    """One run, from settings to record; the work of a worker process. Another command may have been faster.
+) -> Divergence | None:  # fmt: skip
+    """One run, from settings to record, and how it diverged, if it did; the work of a worker process.
 
-    Where a launcher has started this process, it is one of those that train the run; else `devices` are one machine's.
+    Another command may have been faster. Where a launcher has started this process, it is one of those that train the
+    run, and the first of them says how it ended; else `devices` are one machine's.
     """
     from sparsebench import runner
 
-    prepared, found = prepare(config, data, _recorded_source(config, records), weights), launched()
-    launch = found or Launch(devices)
-    if found is None and recorded(records, prepared.id):
-        return
-    if found is None and devices > 1 and (starter := starting(prepared.backend)):
-        job = launching.Job(config, records, device, every, data, weights)
-        launching.train(starter(devices), job, devices, report, tell, records / launching.LOG)
-    else:
-        runner.run(prepared, records, device, report, runner.Keep(every, tell), launch)
+    prepared, launch = prepare(config, data, _recorded_source(config, records), weights), launched()
+    if launch or not recorded(records, prepared.id):
+        starter = starting(prepared.backend) if devices > 1 and not launch else None
+        if starter:
+            job = launching.Job(config, records, device, every, data, weights)
+            launching.train(starter(devices), job, devices, report, tell, records / launching.LOG)
+        else:
+            runner.run(prepared, records, device, report, runner.Keep(every, tell), launch or Launch(devices))
+    return read(records / prepared.id).diverged if speaks() else None
