@@ -220,6 +220,15 @@ def _unpacked(bits: NDArray[np.uint8], shape: Sequence[int]) -> NDArray[np.bool_
 # ---- writing --------------------------------------------------------------------------------------------------
 
 
+def place(folder: Path, target: Path) -> None:
+    """Rename a folder into place; a record already there is left alone."""
+    try:
+        folder.rename(target)
+    except OSError:
+        if not (target / "result.json").is_file():  # not a record: something else is in the way
+            raise
+
+
 def write(
     root: Path,
     id: str,
@@ -229,13 +238,16 @@ def write(
     masks: Mapping[str, NDArray[np.bool_]],
     rewind: Mapping[str, NDArray[Any]] | None = None,
     moved: Movement | None = None,
+    place: Callable[[Path, Path], None] = place,
 ) -> Path:
     """Write a record aside, flush it to disk, rename it into place; a record already there is left alone.
+
+    Another `place` (folder, target) may do something else with it.
 
     Raises:
         UserError: it cannot be written.
     """
-    with _new(root, id) as folder:
+    with _new(root, id, place) as folder:
         for name in DOCUMENTS:
             (folder / f"{name}.json").write_text(json.dumps(documents[name], indent=1, allow_nan=False) + "\n")
         lines = (json.dumps(event, allow_nan=False) + "\n" for event in events)
@@ -256,7 +268,7 @@ def copy(record: Record, root: Path) -> None:
     Raises:
         UserError: it cannot be written.
     """
-    with _new(root, record.id) as folder:
+    with _new(root, record.id, place) as folder:
         there = [name for name in (REWIND, MOVEMENT) if (record.path / name).is_file()]
         if record.config.rewind and not record.diverged:  # it may not have come so far
             there = list(dict.fromkeys((REWIND, *there)))
@@ -265,7 +277,7 @@ def copy(record: Record, root: Path) -> None:
 
 
 @contextmanager
-def _new(root: Path, id: str) -> Generator[Path]:
+def _new(root: Path, id: str, place: Callable[[Path, Path], None]) -> Generator[Path]:
     """A folder to be filled, which then becomes the record."""
     if not NAME.fullmatch(id):
         raise ValueError(f"{id!r} cannot name a record: letters, digits, dots, hyphens and underscores only")
@@ -274,7 +286,7 @@ def _new(root: Path, id: str) -> Generator[Path]:
             yield folder
             folder.chmod(0o755)
             flush(folder)
-            _place(folder, root / id)
+            place(folder, root / id)
     except OSError as error:
         raise UserError(f"record {root / id} cannot be written ({error}): is there room, and may you write?") from error
 
@@ -282,11 +294,3 @@ def _new(root: Path, id: str) -> Generator[Path]:
 def packed(masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.uint8]]:
     """Each mask as bits, eight to a byte, highest bit first, in canonical flat order."""
     return {name: np.packbits(np.ascontiguousarray(mask).reshape(-1)) for name, mask in masks.items()}
-
-
-def _place(folder: Path, target: Path) -> None:
-    try:
-        folder.rename(target)
-    except OSError:
-        if not (target / "result.json").is_file():  # not a record: something else is in the way
-            raise

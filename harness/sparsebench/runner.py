@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from sparsebench import checkpoints, environment, records, tickets
+from sparsebench import checkpoints, environment, records, redoing, tickets
 from sparsebench.checkpoints import Checkpoint
 from sparsebench.data.feed import Feed
 from sparsebench.divergence import DIVERGED, DivergedError, Divergence, During, bad
@@ -126,8 +126,9 @@ def run(
 ) -> Path:  # fmt: skip
     """Train to the end, from the last checkpoint if there is one, and write the record; returns its folder.
 
-    A run that another process is training is waited for. Where `launch` says that this process is one of several, all
-    of them call this; the first one alone reads and writes, and is told of progress.
+    A run that is recorded is done again only if it is marked (`sparsebench.redoing`); one that another process is
+    training is waited for. Where `launch` says that this process is one of several, all of them call this; the first
+    one alone reads and writes, and is told of progress.
 
     A loss or a score that is not finite ends the run there: its record then has the status *diverged*.
 
@@ -140,7 +141,7 @@ def run(
     path = root / prepared.id
     with ExitStack() as held:
         by_first(group, lambda: held.enter_context(checkpoints.held(root, prepared.id)))
-        if not by_first(group, lambda: b"recorded" if (path / "result.json").is_file() else None):
+        if by_first(group, lambda: b"due" if redoing.is_due(root, prepared.id) else None):
             path = _run(prepared, root, device, progress if group.rank == 0 else _unseen, keep, launch)
         by_first(group, lambda: checkpoints.remove(root, prepared.id))
         return path
@@ -180,7 +181,8 @@ def _run(prepared: Prepared, root: Path, device: str, progress: Progress, keep: 
         },
     }
     movement = current.notes.movement() if current.notes else None
-    written = (root, prepared.id, documents, current.journal.events, weights, masks, current.rewind, movement)
+    place = redoing.replace if redoing.is_marked(root, prepared.id) else records.place
+    written = (root, prepared.id, documents, current.journal.events, weights, masks, current.rewind, movement, place)
     return Path(os.fsdecode(by_first(group, lambda: os.fsencode(records.write(*written)))))
 
 

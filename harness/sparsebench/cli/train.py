@@ -14,6 +14,7 @@ from rich.console import Console
 from sparsebench import plugins
 from sparsebench.aside import sweep
 from sparsebench.asked import Search, asked
+from sparsebench.cli import again as doing
 from sparsebench.cli import board
 from sparsebench.cli.devices import several
 from sparsebench.cli.live import shown
@@ -97,23 +98,32 @@ def train(
     device: Annotated[Device, Parameter(group=GROUPS[3])] = "cpu",
     devices: Annotated[Devices, Parameter(group=GROUPS[3])] = 1,
     every: Annotated[Every, Parameter(group=GROUPS[3])] = CHECKPOINT,
+    again: Annotated[doing.Again, Parameter(group=GROUPS[3])] = False,
+    yes: Annotated[doing.Yes, Parameter(group=GROUPS[3])] = False,
     mlflow: Annotated[MLflow, Parameter(group=GROUPS[3])] = True,
 ) -> int:
     """Train one network and print what it reaches and costs; 1 where it diverged: it is recorded, without an end."""
+    doing.check(again, yes)
     check_data(data)
     check_writable(records)
     digest = given(weights).digest if weights else None
     config = RunConfig.model_validate(settings.model_dump() | {"weights": digest})
     devices = several(devices)
-    *rounds, entry = prepare_all([asked(config, search)], data, records, device, weights, devices)
+    entries = prepare_all([asked(config, search)], data, records, device, weights, devices)
+    entry = entries[-1]
     for name in ignored(entry):
         warn(f"--{name} means nothing to {config.method} with {config.recipe.optimizer}: it is left out of the run")
-    work = partial(train_one, data=data, records=records, device=device, weights=weights, every=every, devices=devices)
-    for before in rounds:
-        _train(before, work, records)
-    if recorded(records, entry.id):
+    redone = doing.left(entries, records) if again else []
+    if redone and not doing.agreed(redone, records, yes):
+        return 1
+    if recorded(records, entry.id) and entry not in redone:
         say("recorded before:")
-    _train(entry, work, records)
+    work = partial(train_one, data=data, records=records, device=device, weights=weights, every=every, devices=devices)
+    ends = {
+        each.id: _train(each, work, records)
+        for each in entries
+        if launched() or each in redone or not recorded(records, each.id)  # of replicas the first one looks
+    }
     if not speaks():
         return 0
     record = read(records / entry.id)
@@ -121,6 +131,7 @@ def train(
         say(line)
     if mlflow:
         board.mirror_pending([record], records)
+    doing.told(redone, ends, records)
     return DIVERGED if record.diverged else 0
 
 
@@ -138,17 +149,16 @@ def ignored(entry: Entry) -> list[str]:
     ]
 
 
-def _train(entry: Entry, work: Work, records: Path) -> None:
-    if recorded(records, entry.id) and not launched():  # among replicas the first one's view counts
-        return
+def _train(entry: Entry, work: Work, records: Path) -> Finished:
     sweep(records)
     share_politely()
     item = Item(entry.id, entry.label, entry.prepared.task.steps)
     console = Console(stderr=True)
     with shown([item], console) if console.is_terminal and speaks() else nullcontext(_unseen) as show:
         show(entry.id, Started())
-        end = work(entry.asked, lambda done, steps: show(entry.id, Progressed(done, steps)))
-        show(entry.id, Finished(end))
+        end = Finished(work(entry.asked, lambda done, steps: show(entry.id, Progressed(done, steps))))
+        show(entry.id, end)
+    return end
 
 
 def _unseen(id: str, event: Event) -> None:

@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sparsebench import launching
+from sparsebench import launching, redoing
 from sparsebench.asked import Asked
 from sparsebench.cli.devices import absent, check_devices, starting
 from sparsebench.cli.options import CHECKPOINT, RUNS
 from sparsebench.cli.output import warn
 from sparsebench.config import RunConfig, digits
-from sparsebench.divergence import Divergence
 from sparsebench.errors import UserError
 from sparsebench.launch import Launch, launched, speaks
 from sparsebench.mistakes import refuse, told
+from sparsebench.outcome import Outcome
 from sparsebench.prepare import Prepared, prepare
 from sparsebench.records import read
 from sparsebench.sources import Source, planned
@@ -145,20 +145,44 @@ def recorded(records: Path, id: str) -> bool:
 def train_one(
     config: RunConfig, report: Callable[[int, int], None], data: Path | None, records: Path, device: str,
     weights: Path | None = None, every: float = CHECKPOINT, devices: int = 1, tell: Callable[[str], None] = warn,
-) -> Divergence | None:  # fmt: skip
-    """One run, from settings to record, and how it diverged, if it did; the work of a worker process.
+) -> Outcome:  # fmt: skip
+    """One run, from settings to record; the work of a worker process. Another command may have been faster.
 
-    Another command may have been faster. Where a launcher has started this process, it is one of those that train the
-    run, and the first of them says how it ended; else `devices` are one machine's.
+    Where a launcher has started this process, it is one of those that train the run, and the first of them knows how it
+    ended; else `devices` are one machine's.
     """
     from sparsebench import runner
 
     prepared, launch = prepare(config, data, _recorded_source(config, records), weights), launched()
-    if launch or not recorded(records, prepared.id):
+    again = redoing.is_marked(records, prepared.id)
+    if launch or redoing.is_due(records, prepared.id):
         starter = starting(prepared.backend) if devices > 1 and not launch else None
         if starter:
             job = launching.Job(config, records, device, every, data, weights)
             launching.train(starter(devices), job, devices, report, tell, records / launching.LOG)
         else:
             runner.run(prepared, records, device, report, runner.Keep(every, tell), launch or Launch(devices))
-    return read(records / prepared.id).diverged if speaks() else None
+    if not speaks():
+        return Outcome()
+    differing = differences(records, prepared.id) if again else ()
+    return Outcome(read(records / prepared.id).diverged, differing)
+
+
+def differences(records: Path, id: str) -> tuple[str, ...]:
+    """What differs between a record and the one that it replaced, which is kept only if anything does.
+
+    Versions, machine and times do not count.
+    """
+    from sparsebench_board.comparing import compared
+
+    if not redoing.before(records, id).is_dir():  # another command was faster
+        return ()
+    try:
+        parts = compared(read(redoing.before(records, id)), read(records / id))
+    except UserError as error:
+        return (f"the record before cannot be compared: {error}",)
+    found = tuple(f"{part.name}: {part.differences[0]}" for part in parts if part.differences)
+    if all(line.startswith("versions: ") for line in found):
+        redoing.drop(records, id)
+        return ()
+    return found
