@@ -12,8 +12,6 @@ import pytest
 import two_replicas as pair
 from sparsebench import records
 
-pytest.importorskip("torch")
-
 SUITE = pair.SUITE.replace('["dense", "set"]', '["set"]').replace("steps = 20", "steps = 3000").replace("= 7", "= 50")
 
 

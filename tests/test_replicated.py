@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from sparsebench import checkpoints, records, runner, tensors
-from tasks import one_thread, trainer_on
-
-pytest.importorskip("torch")
+import torch
+from torch import nn
 
 import two_replicas as pair
+from sparsebench import checkpoints, records, runner, tensors
+from sparsebench_torch import replicas
+from sparsebench_torch.replicas import foreign
+from tasks import one_thread, trainer_on
 
 HERE = Path(__file__).parent
 
@@ -125,6 +126,25 @@ def test_a_batch_without_equal_shares_is_refused_and_steps_are_eager(told):
         "a batch of 7 samples cannot be shared equally by 2 devices"
     ] * 2
     assert [each["ran"] for each in told] == ["eager, since replicas share every batch"] * 2
+
+
+def test_statistics_that_nobody_shares_are_refused():
+    known = nn.Sequential(nn.BatchNorm2d(3), nn.GroupNorm(1, 3), nn.InstanceNorm2d(3))
+    assert foreign(known) is None
+    own = nn.Sequential(known, nn.InstanceNorm2d(3, track_running_stats=True))
+    assert foreign(own).startswith("'1' (InstanceNorm2d) keeps 'running_mean' of what it sees")
+
+
+def test_a_parameter_that_the_loss_does_not_reach_is_known():
+    """DistributedDataParallel must not wait for its gradient; looking leaves the module as it was."""
+    net = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 2, 1))
+    images = torch.zeros(1, 3, 2, 2)
+    assert replicas._reached(net, images)
+    net[0].register_parameter("unused", nn.Parameter(torch.zeros(2)))
+    assert not replicas._reached(net, images)
+    assert net.training
+    assert net[0].num_batches_tracked == 0
+    assert all(parameter.grad is None for parameter in net.parameters())
 
 
 # ---- records and checkpoints --------------------------------------------------------------------------------------
