@@ -13,6 +13,7 @@ from sparsebench.data import stream
 from sparsebench.data.feed import Feed
 from sparsebench.data.stream import Batches, evaluation
 from sparsebench.errors import UserError
+from sparsebench.replicas import Alone as Rank
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +202,22 @@ def test_an_evaluation_sees_every_sample_once_in_order(split, batch):
     wanted = np.stack([split.image(k, None) for k in range(5)])
     same([np.concatenate(part) for part in zip(*parts, strict=True)], (wanted, split.labels))
     assert threads() == []
+
+
+def test_replicas_read_their_own_share_and_no_more(split, reads):
+    """Of a batch in two parts and of an evaluation; together they are what one reads."""
+    feed, read = Feed(len(split.labels), 4, 1), reads[1]
+    shares = [Batches(split, feed.shared(Rank(rank, 2), 2), 1, True).batch(0) for rank in range(2)]
+    assert [len(labels) for _, labels in shares] == [2, 2]
+    assert len(read) == 4
+    for found, wanted in zip(zip(*shares, strict=True), Batches(split, feed, 1, True).batch(0), strict=True):
+        np.testing.assert_array_equal(np.concatenate(found)[[0, 2, 1, 3]], wanted, strict=True)
+    read.clear()
+    first, second = (list(evaluation(split, 2, 1, slice(rank, None, 2))) for rank in range(2))
+    assert len(read) == len(split.labels)
+    whole = list(evaluation(split, 2))
+    for found, wanted in zip([first[0], second[0], first[1]], whole, strict=True):
+        same(found, wanted)
 
 
 def test_a_bad_image_is_told_to_whoever_asks_for_its_batch(tmp_path):

@@ -5,8 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsebench.errors import UserError
-from sparsebench.replicas import Alone, Launch, ReplicasDifferError, anybody, check, launched, share_of
+from sparsebench.checkpoints import Checkpoint
+from sparsebench.data.feed import Feed
+from sparsebench.errors import SharedError, UserError
+from sparsebench.launch import Launch, launched
+from sparsebench.replicas import Alone, ReplicasDifferError, anybody, by_first, check, in_turn, same_run, share_of
+from sparsebench.together import read_by_first
 from threaded_group import each
 
 
@@ -62,6 +66,59 @@ def test_the_majority_is_right():
 def test_shares_are_the_batch_in_order(size, part):
     slices = each(size, lambda group: share_of(size * part, group))
     assert np.concatenate([np.arange(size * part)[each] for each in slices]).tolist() == list(range(size * part))
+
+
+@given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 3), st.integers(0, 5))
+def test_a_feed_is_shared_part_by_part(size, parts, each_one, start):
+    """What replicas see of a batch is, part by part and in order, the batch; draws follow their places."""
+    feed = Feed(60, size * parts * each_one, 3)
+    for rows in (Feed.indices, Feed.draws):
+        shares = each(size, lambda group, rows=rows: rows(feed.shared(group, parts), start, start + 2))
+        whole = np.concatenate([share.reshape(2, parts, 1, each_one) for share in shares], axis=2)
+        assert whole.reshape(2, -1).tolist() == rows(feed, start, start + 2).tolist()
+
+
+@given(st.integers(1, 4), st.lists(st.floats(-1e3, 1e3), max_size=9))
+def test_sums_are_those_of_one(size, values):
+    rows = np.array([values, values[::-1]]).T.reshape(-1, 2)
+    told = each(size, lambda group: in_turn(group, rows[group.rank :: size]))
+    assert told == [[sum(values), sum(values[::-1])]] * size
+
+
+def test_what_the_first_one_finds_all_have_and_its_mistake_too():
+    def work():
+        raise UserError("no room")
+
+    def failed(group):
+        with pytest.raises(SharedError, match="no room"):
+            by_first(group, work)
+        return by_first(group, lambda: str(group.rank).encode()), by_first(group, lambda: None)
+
+    assert each(3, failed) == [(b"0", b"")] * 3
+    with pytest.raises(UserError, match="no room"):
+        by_first(Alone(), work)
+
+
+def test_replicas_of_other_runs_are_told_by_what_differs():
+    def begun(group):
+        same_run(group, {"id": "a", "config": {"seed": 0}})
+        with pytest.raises(SharedError, match=r"replica 1 .*differing: config.seed\)"):
+            same_run(group, {"id": "a", "config": {"seed": group.rank}})
+        return True
+
+    assert each(2, begun) == [True] * 2
+
+
+def test_a_checkpoint_read_by_the_first_is_what_all_have():
+    state = {"fc.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "mask": np.array([True, False])}
+    facts = ({"id": "a"}, 7, {"fc": 3}, {"fc": {"forward": 1.5}}, [{"kind": "train"}], 2.5, (3, 5))
+    for rewind in (None, {"fc.bias": np.zeros(2)}):
+        kept = Checkpoint(*facts, state, {}, rewind)
+        found = each(2, lambda group, kept=kept: read_by_first(group, lambda: kept if group.rank == 0 else 1 / 0))
+        for other in found:
+            for name, value in vars(kept).items():
+                np.testing.assert_equal(getattr(other, name), value)
+    assert each(2, lambda group: read_by_first(group, lambda: None)) == [None, None]
 
 
 def test_a_batch_without_equal_shares_is_refused():

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 from sparsebench.hardware.kernels import Hardware
-from sparsebench.trainer import Backend, SparseTrainer
+from sparsebench.launch import Launch
+from sparsebench.replicas import Group
+from sparsebench.trainer import Backend, SparseTrainer, Spread
 
 
 def _trainer(device: str) -> SparseTrainer[Any]:
@@ -20,6 +24,23 @@ def _hardware(device: str) -> Hardware:
     return hardware(device)
 
 
+def _join(device: str, launch: Launch) -> tuple[SparseTrainer[Any], Group]:
+    from sparsebench_torch.trainer import join
+
+    return join(device, launch)
+
+
+def _count(device: str) -> int | None:
+    from sparsebench_torch.replicas import count
+
+    return count(device)
+
+
+def _starter(devices: int) -> Sequence[str]:
+    """torchrun, by the name that it has wherever torch is installed."""
+    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={devices}"]
+
+
 backend = Backend(
     name="torch",
     summary="PyTorch, eager; masks applied after the optimizer's step",
@@ -27,4 +48,5 @@ backend = Backend(
     packages=("torch",),
     extra="torch",
     hardware=_hardware,
+    spread=Spread(_join, starter=_starter, count=_count),
 )

@@ -44,15 +44,15 @@ class Data:
         split = task.dataset.train
         return self._placed(task, "train", split) if isinstance(split, Split) else None
 
-    def evaluation(self, task: Task, which: Which) -> Iterator[Part]:
-        """Every sample of a split once, in order, as it is."""
+    def evaluation(self, task: Task, which: Which, every: slice = slice(None)) -> Iterator[Part]:
+        """Every sample of a split once, in order, as it is; only `every` of those batches, if others see the rest."""
         split, size = getattr(task.dataset, which), task.evaluation_batch
         if isinstance(split, Split):
             images, labels = self._placed(task, which, split)
-            yield from zip(images.split(size), labels.split(size), strict=True)
+            yield from zip(images.split(size)[every], labels.split(size)[every], strict=True)
         else:
             table = torch.from_numpy(task.dataset.table).to(self.device)
-            for images, labels in evaluation(split, size):
+            for images, labels in evaluation(split, size, every=every):
                 yield self._normalised(images, labels, table)
 
     def _gathered(self, task: Task, feed: Feed, start: int, stop: int) -> Iterator[Iterable[Part]]:

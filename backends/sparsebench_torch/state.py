@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn, optim
+from torch.nn.parallel import DistributedDataParallel
 
 from sparsebench.errors import UserError
 from sparsebench.masks import Masks
@@ -48,12 +50,23 @@ class TorchState:
     """The recording of its steps, where they are recorded."""
     ran: str = "eager"
     """How its steps are run, in words."""
+    parallel: DistributedDataParallel | None = None
+    """The module as it is trained, where replicas share every batch: its gradients are the mean over them."""
     stored: list[Tensor] = field(init=False)
     """The same memory without gradients: what every step multiplies, and nothing to switch off first."""
 
     def __post_init__(self) -> None:
         self.stored = [weight.detach() for weight in self.masked]
         self._few = _few(self.stored, self.multipliers)
+
+    @property
+    def network(self) -> nn.Module:
+        """What images are given to."""
+        return self.parallel if self.parallel is not None and self.module.training else self.module
+
+    def reducing(self, last: bool) -> AbstractContextManager[None]:
+        """Forward and backward of a part of a batch: gradients of all parts are summed here, then over replicas."""
+        return nullcontext() if self.parallel is None or last else self.parallel.no_sync()
 
     def apply_masks(self) -> None:
         """Weights become exactly zero outside their mask."""

@@ -30,15 +30,19 @@ def step(state: TorchState, method: Method, parts: Iterable[Part]) -> Tensor:
 
 
 def gradient(state: TorchState, parts: Iterable[Part]) -> Tensor:
-    """Forward and backward of a batch, part by part: mean gradients on the parameters; returns the mean loss."""
+    """Forward and backward of a batch, part by part: mean gradients on the parameters; returns the mean loss.
+
+    Where replicas share the batch the gradients are those of all of it, and the loss is that of their own share.
+    """
     recipe = state.task.recipe
     state.optimizer.zero_grad(set_to_none=True)
     losses: list[Tensor] = []
-    for images, labels in parts:
-        loss = cross_entropy(logits(state, images), labels, label_smoothing=recipe.label_smoothing)
-        if recipe.accumulation > 1:  # a division by 1, back and forth, is a hundredth of LeNet's step
-            loss = loss / recipe.accumulation
-        loss.backward()
+    for k, (images, labels) in enumerate(parts, 1):
+        with state.reducing(k == recipe.accumulation):
+            loss = cross_entropy(logits(state, images), labels, label_smoothing=recipe.label_smoothing)
+            if recipe.accumulation > 1:  # a division by 1, back and forth, is a hundredth of LeNet's step
+                loss = loss / recipe.accumulation
+            loss.backward()
         losses.append(loss.detach())
     return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
@@ -48,4 +52,4 @@ def logits(state: TorchState, images: Tensor) -> Tensor:
     recipe = state.task.recipe
     half = recipe.precision == "bfloat16"
     with torch.autocast(images.device.type, torch.bfloat16) if half else nullcontext():
-        return state.module(images.contiguous(memory_format=MEMORY_FORMATS[recipe.memory_format])).float()
+        return state.network(images.contiguous(memory_format=MEMORY_FORMATS[recipe.memory_format])).float()

@@ -10,6 +10,10 @@ class UserError(Exception):
     """Something the user can mend; the command line prints it without a traceback."""
 
 
+class SharedError(UserError):
+    """Every replica of a run raises the same: it is enough that the first one tells it."""
+
+
 class NonFiniteScoreError(UserError):
     """A method's score is NaN or infinite, so no mask follows from it (law 4)."""
 

@@ -7,20 +7,22 @@ checkpoint holds (`share`: the first replica reads it for all), and that their m
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsebench.errors import UserError
+from sparsebench.errors import SharedError, UserError
+from sparsebench.launch import Launch as Launch
+from sparsebench.settings import flat
 
 Arrays = Mapping[str, NDArray[Any]]
 
 
-class ReplicasDifferError(UserError):
+class ReplicasDifferError(SharedError):
     """Replicas hold different masks or weights, so what they train is not one network."""
 
 
@@ -87,6 +89,58 @@ def check(group: Group, arrays: Arrays, what: str) -> None:
             )
 
 
+def by_first(group: Group, work: Callable[[], bytes | None]) -> bytes:
+    """What `work` gives the first replica, on all of them; the others wait.
+
+    Raises:
+        SharedError: the first one's UserError, on every replica, so that none waits for one that has given up.
+    """
+    outcome = b""
+    if group.rank == 0:
+        try:
+            outcome = DONE + (work() or b"")
+        except UserError as error:
+            if group.size == 1:
+                raise
+            outcome = FAILED + str(error).encode()
+    outcome = group.share(outcome)
+    if outcome.startswith(FAILED):
+        raise SharedError(outcome.removeprefix(FAILED).decode())
+    return outcome.removeprefix(DONE)
+
+
+DONE, FAILED = b"+", b"-"
+
+
+def same_run(group: Group, identity: Mapping[str, Any]) -> None:
+    """All replicas are about to train the same run.
+
+    Raises:
+        SharedError: on every replica; names one that was begun with other settings or other data.
+    """
+    given = [json.loads(each) for each in group.gather(json.dumps(identity, sort_keys=True).encode())]
+    for rank, other in enumerate(given):
+        if other != given[0]:
+            first, there = dict(flat(given[0])), dict(flat(other))
+            names = [name for name in sorted({*first, *there}) if first.get(name) != there.get(name)]
+            raise SharedError(
+                f"replica {rank} was begun for another run than replica 0 (differing: {', '.join(names)}): "
+                "begin all with the same command, on the same data"
+            )
+
+
+def in_turn(group: Group, rows: NDArray[np.float64]) -> list[float]:
+    """Sums of the columns of rows that replicas have made in turn, replica r those at r, r + size …
+
+    They are added in their order, as one replica would have that had made them all.
+    """
+    every = [np.frombuffer(each).reshape(-1, rows.shape[1]) for each in group.gather(rows.tobytes())]
+    ordered = np.empty((sum(map(len, every)), rows.shape[1]))
+    for rank, part in enumerate(every):
+        ordered[rank :: group.size] = part
+    return [sum(column) for column in ordered.T.tolist()]
+
+
 LENGTH = hashlib.sha256().digest_size
 
 
@@ -105,59 +159,17 @@ def _told(ranks: Sequence[int]) -> str:
     return f"replica {numbers} has" if len(ranks) == 1 else f"replicas {numbers} have"
 
 
-# ---- how processes were started -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Launch:
-    """Which process this is of how many that train every run together, on how many devices in all.
-
-    `address` (host:port) is where the first one is found; empty for a process alone. `local` counts the processes of
-    one machine.
-    """
-
-    devices: int = 1
-    rank: int = 0
-    processes: int = 1
-    local: int = 0
-    address: str = ""
-
-
-LAUNCHERS: Mapping[str, Mapping[str, str]] = {
-    "torchrun": {"processes": "WORLD_SIZE", "rank": "RANK", "local": "LOCAL_RANK"},
-    "srun": {"processes": "SLURM_STEP_NUM_TASKS", "rank": "SLURM_PROCID", "local": "SLURM_LOCALID"},
-}
-"""Where launchers say it."""
-
-
-def launched(environ: Mapping[str, str] = os.environ) -> Launch | None:
-    """What the launcher of this process says in its environment; None: it was started alone.
+def check_shares(size: int, devices: int) -> None:
+    """Refuse a batch of that size that so many devices cannot share equally.
 
     Raises:
-        UserError: it says only a part of it, or no number.
+        UserError: they cannot.
     """
-    for launcher, names in LAUNCHERS.items():
-        if _number(launcher, environ, names["processes"], "1") > 1:
-            found = {field: _number(launcher, environ, name) for field, name in names.items()}
-            return Launch(devices=found["processes"], address=_address(launcher, environ), **found)
-    return None
-
-
-def _number(launcher: str, environ: Mapping[str, str], name: str, default: str = "") -> int:
-    given = environ.get(name, default)
-    if not given.isdecimal():
-        raise UserError(f"{launcher} says {name}={given!r} in the environment; it must be a number: start it again")
-    return int(given)
-
-
-def _address(launcher: str, environ: Mapping[str, str]) -> str:
-    host, port = environ.get("MASTER_ADDR", ""), environ.get("MASTER_PORT", "")
-    if not host or not port.isdecimal():
+    if size % devices:
         raise UserError(
-            f"{launcher} has started several processes, and MASTER_ADDR={host!r}, MASTER_PORT={port!r} do not say "
-            "where the first one is: set both, the same for all"
+            f"a batch of {size} samples cannot be shared equally by {devices} devices: give a batch size (of each "
+            f"accumulated part) that is a multiple of {devices}, or other --devices"
         )
-    return f"{host}:{port}"
 
 
 def share_of(size: int, group: Group) -> slice:
@@ -166,10 +178,6 @@ def share_of(size: int, group: Group) -> slice:
     Raises:
         UserError: it has no equal parts.
     """
-    if size % group.size:
-        raise UserError(
-            f"a batch of {size} samples cannot be shared equally by {group.size} devices: give a batch size (of each "
-            f"accumulated part) that is a multiple of {group.size}, or other --devices"
-        )
+    check_shares(size, group.size)
     part = size // group.size
     return slice(group.rank * part, (group.rank + 1) * part)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,15 +20,19 @@ from sparsebench.divergence import DIVERGED, DivergedError, Divergence, During, 
 from sparsebench.errors import NonFiniteScoreError, UserError
 from sparsebench.explored import Explored
 from sparsebench.journal import Journal
+from sparsebench.keeping import WHEN_ASKED, Keep, Keeper
+from sparsebench.launch import ONE, Launch
 from sparsebench.ledger import Ledger
 from sparsebench.masks import Weights, budget
 from sparsebench.method import Event
 from sparsebench.movement import Notes, noted
 from sparsebench.prepare import Prepared
+from sparsebench.replicas import by_first, same_run
 from sparsebench.results import counted, layer_table, result
-from sparsebench.stopping import Asked, Stopped, deferred
+from sparsebench.stopping import deferred
 from sparsebench.tickets import Beginning, fresh
 from sparsebench.timeline import Leg, timeline
+from sparsebench.together import agree, joined, read_by_first
 from sparsebench.trainer import Backend, Metrics, SparseTrainer
 
 Progress = Callable[[int, int], None]
@@ -115,50 +120,54 @@ class Run:
         return metrics
 
 
-@dataclass(frozen=True)
-class Keep:
-    """A checkpoint every so many seconds, and where the run is asked to end; what is odd about those there is told."""
-
-    every: float = math.inf
-    tell: Callable[[str], None] = lambda line: None
-
-
 def run(
     prepared: Prepared, root: Path, device: str = "cpu", progress: Progress = lambda done, steps: None,
-    keep: Keep = Keep(),
+    keep: Keep = WHEN_ASKED, launch: Launch = ONE,
 ) -> Path:  # fmt: skip
     """Train to the end, from the last checkpoint if there is one, and write the record; returns its folder.
 
     A run that is recorded is done again only if it is marked (`sparsebench.redoing`); one that another process is
-    training is waited for.
+    training is waited for. Where `launch` says that this process is one of several, all of them call this; the first
+    one alone reads and writes, and is told of progress.
 
     A loss or a score that is not finite ends the run there: its record then has the status *diverged*.
 
     Raises:
-        UserError: the backend cannot run this, the checkpoint is another run's, or the record cannot be written.
+        UserError: the backend cannot run this, the checkpoint is another run's, the record cannot be written, or
+            replicas differ.
     """
-    with checkpoints.held(root, prepared.id):
-        path = root / prepared.id
-        if redoing.is_due(root, prepared.id):
-            path = _run(prepared, root, device, progress, keep)
-        checkpoints.remove(root, prepared.id)
+    group = joined(prepared.backend, device, launch)[1]
+    same_run(group, prepared.identity)
+    path = root / prepared.id
+    with ExitStack() as held:
+        by_first(group, lambda: held.enter_context(checkpoints.held(root, prepared.id)))
+        if by_first(group, lambda: b"due" if redoing.is_due(root, prepared.id) else None):
+            path = _run(prepared, root, device, progress if group.rank == 0 else _unseen, keep, launch)
+        by_first(group, lambda: checkpoints.remove(root, prepared.id))
         return path
 
 
-def _run(prepared: Prepared, root: Path, device: str, progress: Progress, keep: Keep) -> Path:
+def _unseen(done: int, steps: int) -> None:
+    """The first replica tells it."""
+
+
+def _run(prepared: Prepared, root: Path, device: str, progress: Progress, keep: Keep, launch: Launch) -> Path:
     began = time.perf_counter()
-    trainer = trainer_of(prepared.backend, device)
+    trainer, group = joined(prepared.backend, device, launch)
     surroundings = environment.describe(prepared.backend, device, prepared.task.model.packages)
+    surroundings["devices"] = launch.devices
     if prepared.start:
         surroundings["weights"] = prepared.start.path.name
     ticket = tickets.read(prepared, root)
     current = start(prepared, trainer, ticket)
-    if found := checkpoints.latest(root, prepared.identity, keep.tell):
+    if found := read_by_first(group, lambda: checkpoints.latest(root, prepared.identity, keep.tell)):
         current = _continued(current, found)
         began -= found.seconds
         surroundings["resumed"] = current.resumed
+    agree(group, trainer, current.state)
     with deferred() as asked:
-        end = _ended(current, progress, _Keeper(root, keep, asked, began))
+        end = _ended(current, progress, Keeper(root, keep, asked, began, group))
+    agree(group, trainer, current.state)
     weights, masks = trainer.weights(current.state), trainer.masks(current.state)
     current.explored.see(masks)  # those of an update that the run diverged in, too
     documents = {
@@ -173,9 +182,8 @@ def _run(prepared: Prepared, root: Path, device: str, progress: Progress, keep: 
     }
     movement = current.notes.movement() if current.notes else None
     place = redoing.replace if redoing.is_marked(root, prepared.id) else records.place
-    return records.write(
-        root, prepared.id, documents, current.journal.events, weights, masks, current.rewind, movement, place
-    )
+    written = (root, prepared.id, documents, current.journal.events, weights, masks, current.rewind, movement, place)
+    return Path(os.fsdecode(by_first(group, lambda: os.fsencode(records.write(*written)))))
 
 
 def _continued(current: Run, found: Checkpoint) -> Run:
@@ -196,45 +204,9 @@ def _continued(current: Run, found: Checkpoint) -> Run:
     )
 
 
-@dataclass
-class _Keeper:
-    """Keeps a checkpoint when one is due."""
-
-    root: Path
-    keep: Keep
-    asked: Asked
-    began: float
-    last: float = field(default_factory=time.perf_counter)
-
-    def visit(self, current: Run, done: int) -> None:
-        """After a leg that is not the last. A checkpoint that cannot be written is told, and the run goes on.
-
-        Raises:
-            Stopped: the run was asked to end, and its checkpoint is kept, if there was room for it.
-        """
-        stop = self.asked()
-        if stop or time.perf_counter() - self.last >= self.keep.every:
-            try:
-                checkpoints.write(self.root, self._checkpoint(current, done))
-            except UserError as error:  # the disk is full: the one before serves, and there may be room next time
-                self.keep.tell(str(error))
-            self.last = time.perf_counter()
-        if stop:
-            raise Stopped
-
-    def _checkpoint(self, current: Run, done: int) -> Checkpoint:
-        notes = current.explored.arrays() | (current.notes.movement().arrays() if current.notes else {})
-        return Checkpoint(
-            current.prepared.identity, done, current.active, current.ledger.executed, current.journal.events,
-            time.perf_counter() - self.began, current.resumed,
-            current.trainer.snapshot(current.state), notes, current.rewind,
-        )  # fmt: skip
-
-
-@cache
 def trainer_of(backend: Backend, device: str) -> SparseTrainer[Any]:
-    """One trainer per process, so that its data and compiled programs serve every run."""
-    return backend.trainer(device)
+    """The one that this process has for runs on one device."""
+    return joined(backend, device, ONE)[0]
 
 
 def start(prepared: Prepared, trainer: SparseTrainer[Any], ticket: Beginning | None = None) -> Run:
@@ -272,14 +244,14 @@ def legs(prepared: Prepared, start: int = 0) -> Iterator[Leg]:
     return timeline(steps, events, evaluations, start, [rewind] if rewind else [])
 
 
-def _ended(current: Run, progress: Progress, keeper: _Keeper) -> Metrics | Divergence:
+def _ended(current: Run, progress: Progress, keeper: Keeper) -> Metrics | Divergence:
     try:
         return _loop(current, progress, keeper)
     except DivergedError as diverged:
         return diverged.divergence
 
 
-def _loop(current: Run, progress: Progress, keeper: _Keeper) -> Metrics:
+def _loop(current: Run, progress: Progress, keeper: Keeper) -> Metrics:
     """All legs of the run; returns the last evaluation, which is that of the last iteration."""
     steps, rewind = current.prepared.task.steps, current.prepared.config.rewind
     metrics = Metrics(math.nan, math.nan)  # every timeline ends with an evaluation

@@ -44,7 +44,10 @@ def handled(numbers: Sequence[int], handler: Handler) -> Generator[Callable[[], 
 
 @contextmanager
 def deferred() -> Generator[Asked]:
-    """In here the first signal is only noted, and sent again once `Stopped` is raised; a second one acts as before."""
+    """In here the first signal is only noted, and sent again once `Stopped` is raised; a second one acts as before.
+
+    A replica that stops since another one was asked ends as if it had been told SIGTERM.
+    """
     noted: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -56,5 +59,5 @@ def deferred() -> Generator[Asked]:
             yield lambda: bool(noted)
         except Stopped:
             restore()
-            signal.raise_signal(noted[0])
+            signal.raise_signal(noted[0] if noted else signal.SIGTERM)
             raise

@@ -7,7 +7,7 @@ that was handed to `train` or `update` must not be used again: buffers may have 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -19,11 +19,12 @@ from sparsebench.data.augmentation import windows
 from sparsebench.data.feed import Feed
 from sparsebench.data.source import Dataset, Split, normalised, standardised
 from sparsebench.hardware.kernels import Hardware, unknown_hardware
+from sparsebench.launch import Launch
 from sparsebench.layers import Layer
 from sparsebench.masks import Change, Counts, Masks
 from sparsebench.method import Event, Method
 from sparsebench.models import Arrays, Builder, Input, Model
-from sparsebench.replicas import Group, Launch
+from sparsebench.replicas import Group
 from sparsebench.schedules import RATES, falling, warming
 
 State = TypeVar("State")
@@ -205,15 +206,19 @@ class Spread:
 
     `join(device, launch)` meets the other processes and returns a `SparseTrainer` and the group of them. Beyond the
     trainer's own laws: losses, gradients, what a method observes, batch statistics and metrics are those of the whole
-    batch, on every replica to the bit, so masks and weights stay the same on all. `alone`: one process can drive many
-    devices; else each has a process of its own, which a launcher starts.
+    batch, on every replica to the bit, so masks and weights stay the same on all. It raises UserError if there are not
+    so many devices, or the others cannot be met.
 
-    Raises:
-        UserError: there are not so many devices, or the others cannot be met.
+    `alone`: one process can drive many devices; else each has a process of its own. Then `starter(devices)` is the
+    command line of a launcher that starts so many of them on this machine, Python's `-m MODULE …` to follow; None: only
+    a launcher that the user starts can. `count(device)` is how many devices of a kind this machine has, None if any
+    number will do.
     """
 
     join: Callable[[str, Launch], tuple[SparseTrainer[Any], Group]]
-    alone: bool
+    alone: bool = False
+    starter: Callable[[int], Sequence[str]] | None = None
+    count: Callable[[str], int | None] = lambda device: None
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from sparsebench import noise
@@ -33,7 +34,8 @@ def fit(module: nn.Module, layers: Iterable[Layer], norms: Mapping[str, int]) ->
 class Dropout(nn.Module):
     """Zeroes entries at this rate while training, keyed by a counter that is part of the state.
 
-    So a run that continues from a snapshot drops what it would have dropped. The other framework draws other entries.
+    So a run that continues from a snapshot drops what it would have dropped. The other framework draws other entries;
+    and so does each replica of a run on several devices, for it sees other samples.
     Off the CPU, where to read the counter would be to wait, torch's generator draws: a trainer keys it for each step.
     """
 
@@ -55,4 +57,5 @@ class Dropout(nn.Module):
         return x * kept / (1 - self.rate)
 
     def _keyed(self) -> torch.Generator:
-        return torch.Generator().manual_seed(noise.key(0, int(self.count), self.name)[0] % 2**32)
+        replica = dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+        return torch.Generator().manual_seed(noise.key(replica, int(self.count), self.name)[0] % 2**32)

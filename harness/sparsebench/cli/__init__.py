@@ -9,7 +9,8 @@ from cyclopts import App, CycloptsError, UnusedCliTokensError
 import sparsebench
 from sparsebench.cli.output import complain, hush
 from sparsebench.cli.signals import Ended, as_exceptions
-from sparsebench.errors import UserError
+from sparsebench.errors import SharedError, UserError
+from sparsebench.launch import speaks
 
 app = App(
     name="sparsebench",
@@ -104,6 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with as_exceptions():
             return app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0
+    except SharedError as error:
+        mistakes = str(error).splitlines() if speaks() else []
     except UserError as error:
         mistakes = str(error).splitlines()
     except CycloptsError as error:

@@ -16,6 +16,7 @@ from sparsebench.cli.dry import span
 from sparsebench.cli.output import note, say, warn
 from sparsebench.cli.work import Entry, recorded
 from sparsebench.errors import UserError
+from sparsebench.launch import launched
 from sparsebench.worker import Event, Finished
 
 Again = Annotated[
@@ -30,8 +31,10 @@ def check(again: bool, yes: bool) -> None:
     """Refuse an answer to what nobody asks.
 
     Raises:
-        UserError: it is given.
+        UserError: it is given, or it is asked of several processes.
     """
+    if again and launched():
+        raise UserError("--again asks first, and launched processes have no terminal: give --devices instead")
     if yes and not again:
         raise UserError("--yes is for --again, which asks before it trains: give both, or leave --yes out")
 

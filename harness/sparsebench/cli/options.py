@@ -21,6 +21,13 @@ Weights = Annotated[
     Parameter(help="safetensors file to start from: timm's names, of this very network; else drawn from the seed"),
 ]
 Device = Annotated[Literal["cpu", "cuda"], Parameter(help="where to train")]
+Devices = Annotated[
+    int,
+    Parameter(
+        help="devices that share every batch of a run; under torchrun or srun, as many as processes",
+        validator=validators.Number(gte=1),
+    ),
+]
 Every = Annotated[
     float,
     Parameter(

@@ -1,4 +1,4 @@
-"""Lines on standard output and standard error."""
+"""Lines on standard output and standard error. Of replicas the first one speaks; an error is told by whoever has it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import sys
 
 from sparsebench.errors import UserError
+from sparsebench.launch import launched, speaks
 
 
 def say(line: str) -> None:
@@ -15,6 +16,8 @@ def say(line: str) -> None:
         BrokenPipeError: nobody reads any more.
         UserError: it cannot be written.
     """
+    if not speaks():
+        return
     try:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
@@ -32,18 +35,21 @@ def hush() -> None:
 
 def note(line: str) -> None:
     """A line about what is going on."""
-    sys.stderr.write(f"{_one(line)}\n")
-    sys.stderr.flush()
+    if speaks():
+        sys.stderr.write(f"{_one(line)}\n")
+        sys.stderr.flush()
 
 
 def warn(line: str) -> None:
     """A line about something that does not stop us."""
-    sys.stderr.write(f"warning: {_one(line)}\n")
+    if speaks():
+        sys.stderr.write(f"warning: {_one(line)}\n")
 
 
 def complain(line: str) -> None:
     """A line about something that went wrong."""
-    sys.stderr.write(f"error: {_one(line)}\n")
+    launch = None if speaks() else launched()
+    sys.stderr.write(f"error: {f'replica {launch.rank}: ' if launch else ''}{_one(line)}\n")
 
 
 def _one(text: str) -> str:

@@ -16,6 +16,7 @@ from sparsebench.aside import sweep
 from sparsebench.asked import from_weights
 from sparsebench.cli import again as doing
 from sparsebench.cli import board, dry, lost
+from sparsebench.cli.devices import several
 from sparsebench.cli.live import shown
 from sparsebench.cli.network import Format
 from sparsebench.cli.only import only as matching
@@ -24,6 +25,7 @@ from sparsebench.cli.options import (
     RUNS,
     Data,
     Device,
+    Devices,
     Every,
     MLflow,
     Records,
@@ -34,13 +36,14 @@ from sparsebench.cli.options import (
 )
 from sparsebench.cli.output import complain, say, warn
 from sparsebench.cli.plan import Plan, diverged, forecasts
+from sparsebench.cli.together import train_together
 from sparsebench.cli.work import Entry, prepare_all, recorded, train_one
 from sparsebench.errors import UserError
+from sparsebench.launch import launched, speaks
+from sparsebench.launching import LOG
 from sparsebench.progress import Item
 from sparsebench.states import given
 from sparsebench.worker import Event, Failed, Finished
-
-LOG = "workers.log"
 
 
 def run(
@@ -51,9 +54,13 @@ def run(
     data: Data = None,
     workers: Annotated[
         int | None,
-        Parameter(help="processes at a time; default: one for each core", validator=validators.Number(gte=1)),
+        Parameter(
+            help="runs at a time; default: as many as the cores will do, one where a run takes several GPUs",
+            validator=validators.Number(gte=1),
+        ),
     ] = None,
     device: Device = "cpu",
+    devices: Devices = 1,
     weights: Weights = None,
     every: Every = CHECKPOINT,
     only: Annotated[str | None, Parameter(help="a part of the suite, such as method=rigl,sparsity=0.9")] = None,
@@ -78,13 +85,14 @@ def run(
     asked = suite.runs(suite.load(name))
     if weights:
         asked = [from_weights(each, given(weights).digest) for each in asked]
-    entries = prepare_all(asked if only is None else matching(asked, only), data, records, device, weights)
+    devices = several(devices)
+    entries = prepare_all(asked if only is None else matching(asked, only), data, records, device, weights, devices)
     ids = [entry.id for entry in entries if entry.listed]
     redone = doing.left(entries, records) if again else []
     to_do = {entry.id for entry in redone} | {entry.id for entry in entries if not recorded(records, entry.id)}
     missing = [entry for entry in entries if entry.id in to_do]
     board.read(records, [id for id in ids if id not in to_do])  # what is damaged is refused before the rest is trained
-    workers = workers or len(pool.available_cores())
+    workers = workers or _at_a_time(device, devices)
     if dry_run:
         measured = dry.measured(missing, data, device, workers)
         expected, lost_before = forecasts(entries, records), diverged(entries, records)
@@ -92,8 +100,14 @@ def run(
         return 0
     if redone and not doing.agreed(redone, records, yes):
         return 1
-    work = partial(train_one, data=data, records=records, device=device, weights=weights, every=every)
-    ends = _train(work, entries, missing, workers, records) if missing else {}
+    work = partial(train_one, data=data, records=records, device=device, weights=weights, every=every, devices=devices)
+    ends = dict[str, Event]()
+    if launch := launched():
+        train_together(work, entries, records, device, launch)
+    elif missing:
+        ends = _train(work, entries, missing, workers, records)
+    if not speaks():
+        return 0
     failures = {id: end for id, end in ends.items() if isinstance(end, Failed)}
     found = board.read(records, ids)
     if found:
@@ -106,6 +120,12 @@ def run(
     doing.told(redone, ends, records)
     _report(failures, entries, records / LOG)
     return 1 if failures else 0
+
+
+def _at_a_time(device: str, devices: int) -> int:
+    if device != "cpu" and devices > 1:
+        return 1
+    return max(1, len(pool.available_cores()) // devices)
 
 
 def _train(

@@ -16,12 +16,14 @@ from sparsebench.aside import sweep
 from sparsebench.asked import Search, asked
 from sparsebench.cli import again as doing
 from sparsebench.cli import board
+from sparsebench.cli.devices import several
 from sparsebench.cli.live import shown
 from sparsebench.cli.options import (
     CHECKPOINT,
     RUNS,
     Data,
     Device,
+    Devices,
     Every,
     MLflow,
     Records,
@@ -32,6 +34,7 @@ from sparsebench.cli.options import (
 from sparsebench.cli.output import say, warn
 from sparsebench.cli.work import Entry, prepare_all, recorded, train_one
 from sparsebench.config import Recipe, RunConfig, Updates
+from sparsebench.launch import launched, speaks
 from sparsebench.mistakes import BackendName, DatasetName, MethodName, ModelName
 from sparsebench.progress import Item
 from sparsebench.records import Record, read
@@ -93,6 +96,7 @@ def train(
     records: Annotated[Records, Parameter(group=GROUPS[3])] = RUNS,
     data: Annotated[Data, Parameter(group=GROUPS[3])] = None,
     device: Annotated[Device, Parameter(group=GROUPS[3])] = "cpu",
+    devices: Annotated[Devices, Parameter(group=GROUPS[3])] = 1,
     every: Annotated[Every, Parameter(group=GROUPS[3])] = CHECKPOINT,
     again: Annotated[doing.Again, Parameter(group=GROUPS[3])] = False,
     yes: Annotated[doing.Yes, Parameter(group=GROUPS[3])] = False,
@@ -104,7 +108,8 @@ def train(
     check_writable(records)
     digest = given(weights).digest if weights else None
     config = RunConfig.model_validate(settings.model_dump() | {"weights": digest})
-    entries = prepare_all([asked(config, search)], data, records, device, weights)
+    devices = several(devices)
+    entries = prepare_all([asked(config, search)], data, records, device, weights, devices)
     entry = entries[-1]
     for name in ignored(entry):
         warn(f"--{name} means nothing to {config.method} with {config.recipe.optimizer}: it is left out of the run")
@@ -113,10 +118,14 @@ def train(
         return 1
     if recorded(records, entry.id) and entry not in redone:
         say("recorded before:")
-    work = partial(train_one, data=data, records=records, device=device, weights=weights, every=every)
+    work = partial(train_one, data=data, records=records, device=device, weights=weights, every=every, devices=devices)
     ends = {
-        each.id: _train(each, work, records) for each in entries if each in redone or not recorded(records, each.id)
+        each.id: _train(each, work, records)
+        for each in entries
+        if launched() or each in redone or not recorded(records, each.id)  # of replicas the first one looks
     }
+    if not speaks():
+        return 0
     record = read(records / entry.id)
     for line in summary(entry, record):
         say(line)
@@ -145,7 +154,7 @@ def _train(entry: Entry, work: Work, records: Path) -> Finished:
     share_politely()
     item = Item(entry.id, entry.label, entry.prepared.task.steps)
     console = Console(stderr=True)
-    with shown([item], console) if console.is_terminal else nullcontext(_unseen) as show:
+    with shown([item], console) if console.is_terminal and speaks() else nullcontext(_unseen) as show:
         show(entry.id, Started())
         end = Finished(work(entry.asked, lambda done, steps: show(entry.id, Progressed(done, steps))))
         show(entry.id, end)

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sparsebench import redoing
+from sparsebench import launching, redoing
 from sparsebench.asked import Asked
-from sparsebench.cli.devices import absent
+from sparsebench.cli.devices import absent, check_devices, starting
 from sparsebench.cli.options import CHECKPOINT, RUNS
 from sparsebench.cli.output import warn
 from sparsebench.config import RunConfig, digits
 from sparsebench.errors import UserError
-from sparsebench.mistakes import refuse
+from sparsebench.launch import Launch, launched, speaks
+from sparsebench.mistakes import refuse, told
 from sparsebench.outcome import Outcome
 from sparsebench.prepare import Prepared, prepare
 from sparsebench.records import read
@@ -62,15 +63,16 @@ class Entry:
 
 
 def prepare_all(
-    runs: Iterable[Asked], data: Path | None, records: Path = RUNS, device: str = "cpu", weights: Path | None = None
-) -> list[Entry]:
+    runs: Iterable[Asked], data: Path | None, records: Path = RUNS, device: str = "cpu", weights: Path | None = None,
+    devices: int = 1,
+) -> list[Entry]:  # fmt: skip
     """Resolve all runs, each after the one its ticket comes from; runs that resolve to the same one appear once.
 
     `weights` is the file of the weights that they are to start from, where they are.
 
     Raises:
-        UserError: with a line for each mistake in any of them, and for each backend that has no such device although
-            it has runs to do.
+        UserError: with a line for each mistake in any of them, and for each backend that has no such device, or not so
+            many, although it has runs to do.
     """
     resolver = _Resolver(data, records, weights)
     mistakes: dict[str, None] = {}
@@ -83,8 +85,9 @@ def prepare_all(
         else:
             if recorded(records, entry.id):
                 continue
+            mistakes |= dict.fromkeys(told(lambda entry=entry: check_devices(entry.prepared, devices)))
         needed.add(run.config.backend)
-    refuse(list(mistakes | dict.fromkeys(absent(needed, device))))
+    refuse(list(mistakes | dict.fromkeys(absent(needed, device, devices))))
     return list(resolver.entries.values())
 
 
@@ -141,15 +144,26 @@ def recorded(records: Path, id: str) -> bool:
 
 def train_one(
     config: RunConfig, report: Callable[[int, int], None], data: Path | None, records: Path, device: str,
-    weights: Path | None = None, every: float = CHECKPOINT,
+    weights: Path | None = None, every: float = CHECKPOINT, devices: int = 1, tell: Callable[[str], None] = warn,
 ) -> Outcome:  # fmt: skip
-    """One run, from settings to record; the work of a worker process. Another command may have been faster."""
+    """One run, from settings to record; the work of a worker process. Another command may have been faster.
+
+    Where a launcher has started this process, it is one of those that train the run, and the first of them knows how it
+    ended; else `devices` are one machine's.
+    """
     from sparsebench import runner
 
-    prepared = prepare(config, data, _recorded_source(config, records), weights)
+    prepared, launch = prepare(config, data, _recorded_source(config, records), weights), launched()
     again = redoing.is_marked(records, prepared.id)
-    if redoing.is_due(records, prepared.id):
-        runner.run(prepared, records, device, report, runner.Keep(every, warn))
+    if launch or redoing.is_due(records, prepared.id):
+        starter = starting(prepared.backend) if devices > 1 and not launch else None
+        if starter:
+            job = launching.Job(config, records, device, every, data, weights)
+            launching.train(starter(devices), job, devices, report, tell, records / launching.LOG)
+        else:
+            runner.run(prepared, records, device, report, runner.Keep(every, tell), launch or Launch(devices))
+    if not speaks():
+        return Outcome()
     differing = differences(records, prepared.id) if again else ()
     return Outcome(read(records / prepared.id).diverged, differing)
 

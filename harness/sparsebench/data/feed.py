@@ -7,12 +7,14 @@ iteration can be asked for at any time, which is what makes exact resuming trivi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sparsebench.replicas import Group, share_of
 
 PURPOSE = 0x64617461  # "data": keeps this stream apart from every other use of the seed
 AUGMENTATION = 0x6175676D656E74  # "augment"
@@ -22,23 +24,37 @@ Entry = TypeVar("Entry", bound=np.generic)
 
 @dataclass(frozen=True)
 class Feed:
-    """Which samples iteration i consumes, for every method and backend alike."""
+    """Which samples iteration i consumes, for every method and backend alike.
+
+    `places` are those of each batch that are seen here, where replicas share it; None: all.
+    """
 
     samples: int
     batch: int
     seed: int
+    places: tuple[int, ...] | None = None
 
     @property
     def batches(self) -> int:
         """Whole batches in one epoch."""
         return self.samples // self.batch
 
+    def shared(self, group: Group, parts: int) -> Feed:
+        """What a replica sees: its share of each of the equal parts of a batch, part by part.
+
+        Raises:
+            UserError: they cannot be shared equally.
+        """
+        mine = share_of(self.batch // parts, group)
+        places = np.arange(self.batch).reshape(parts, -1)[:, mine]
+        return self if group.size == 1 else replace(self, places=tuple(places.ravel().tolist()))
+
     def indices(self, start: int, stop: int) -> NDArray[np.int32]:
-        """Sample indices of iterations start … stop − 1: int32 (stop − start, batch)."""
+        """Sample indices of iterations start … stop − 1: int32 (stop − start, places)."""
         return self._rows(permutation, start, stop)
 
     def draws(self, start: int, stop: int) -> NDArray[np.uint64]:
-        """A random integer for each place of iterations start … stop − 1: uint64 (stop − start, batch).
+        """A random integer for each place of iterations start … stop − 1: uint64 (stop − start, places).
 
         What is done to an image follows from it; it has nothing to do with which image is there.
         """
@@ -46,7 +62,8 @@ class Feed:
 
     def _rows(self, drawn: Callable[[int, int, int], NDArray[Entry]], start: int, stop: int) -> NDArray[Entry]:
         first, last = start // self.batches, max(-(-stop // self.batches), start // self.batches + 1)
-        return np.concatenate([self._epoch(drawn, e, start, stop) for e in range(first, last)])
+        rows = np.concatenate([self._epoch(drawn, e, start, stop) for e in range(first, last)])
+        return rows if self.places is None else rows[:, self.places]
 
     def _epoch(
         self, drawn: Callable[[int, int, int], NDArray[Entry]], epoch: int, start: int, stop: int

@@ -120,18 +120,22 @@ class Batches:
         self._reader.close()
 
 
-def evaluation(split: Stream, batch: int, workers: int | None = None) -> Iterator[tuple[Pixels, Labels]]:
+def evaluation(
+    split: Stream, batch: int, workers: int | None = None, every: slice = slice(None)
+) -> Iterator[tuple[Pixels, Labels]]:
     """Every sample once, in order, centre-cropped, read ahead; the last batch may be shorter.
+
+    Only `every` of those batches, where others read the rest.
 
     Raises:
         UserError: an image cannot be read; names it.
     """
     samples = len(split.labels)
-    stop = -(-samples // batch)
-    reader = _Reader(split, partial(_in_order, samples, batch), stop, workers, ahead=2)
+    wanted = range(-(-samples // batch))[every]
+    reader = _Reader(split, lambda k: _in_order(samples, batch, wanted[k]), len(wanted), workers, ahead=2)
     try:
-        for i in range(stop):
-            yield reader.batch(i)
+        for k in range(len(wanted)):
+            yield reader.batch(k)
     finally:
         reader.close()
 
