@@ -247,14 +247,19 @@ def stress(backend: str, kills: int, generator: np.random.Generator, place: Path
     tally = Tally()
     for n, prepared in enumerate(itertools.cycle(prepared_runs(backend, place / "straight", tally))):
         root = place / str(n)
-        if prepared.config.ticket:
-            source = prepared.config.ticket.source
-            shutil.copytree(place / "straight" / source, root / source)
+        sources(prepared.config, place / "straight", root)
         run(prepared, place / "straight" / prepared.id, root, min(KILLS, kills - tally.kills), tally, generator)
         shutil.rmtree(root)
         if tally.kills >= kills:
             return tally
     raise AssertionError("a cycle has no end")
+
+
+def sources(config: RunConfig, straight: Path, root: Path) -> None:
+    """Copy the records that a run's ticket comes from."""
+    while config.ticket:
+        shutil.copytree(straight / config.ticket.source, root / config.ticket.source)
+        config = records.read(straight / config.ticket.source).config
 
 
 def prepared_runs(backend: str, straight: Path, tally: Tally) -> Iterator[Prepared]:
