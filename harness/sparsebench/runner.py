@@ -123,14 +123,20 @@ def _run(prepared: Prepared, root: Path, device: str, progress: Progress, keep: 
     surroundings = environment.describe(prepared.backend, device, prepared.task.model.packages)
     if prepared.start:
         surroundings["weights"] = prepared.start.path.name
+    before = prepared.handover and prepared.handover.checkpoint
+    if before:
+        surroundings["continued"] = before.environment
     ticket = tickets.read(prepared, root)
     current = start(prepared, trainer, ticket)
-    if found := checkpoints.latest(root, prepared.identity, keep.tell):
+    own = checkpoints.latest(root, prepared.identity, keep.tell)
+    if own and (changed := environment.changed(own.environment, surroundings)):
+        keep.tell(f"run {prepared.id} goes on, but need not to the bit, since it was begun with {'; '.join(changed)}")
+    if found := own or before:
         current = _continued(current, found)
         began -= found.seconds
         surroundings["resumed"] = current.resumed
     with deferred() as asked:
-        metrics = _loop(current, progress, _Keeper(root, keep.every, asked, began))
+        metrics = _loop(current, progress, _Keeper(root, keep.every, asked, began, surroundings))
     documents = {
         "config": prepared.identity,
         "environment": surroundings,
@@ -156,7 +162,7 @@ def _continued(current: Run, found: Checkpoint) -> Run:
         ledger=Ledger(task.layers, task.recipe.batch_size, executed),
         active=dict(found.active),
         start=found.done,
-        journal=Journal(found.events),
+        journal=Journal([*found.events]),
         rewind=None if found.rewind is None else dict(found.rewind),
         notes=current.notes and current.notes.again(found.notes),
         explored=current.explored.again(found.notes),
@@ -172,6 +178,7 @@ class _Keeper:
     every: float
     asked: Asked
     began: float
+    environment: Mapping[str, Any]
     last: float = field(default_factory=time.perf_counter)
 
     def visit(self, current: Run, done: int) -> None:
@@ -194,6 +201,7 @@ class _Keeper:
             current.prepared.identity, done, current.active, current.ledger.executed, current.journal.events,
             time.perf_counter() - self.began, current.resumed,
             current.trainer.snapshot(current.state), notes, current.rewind,
+            self.environment,
         )  # fmt: skip
 
 
