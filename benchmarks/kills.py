@@ -27,16 +27,16 @@ from typing import Any
 import numpy as np
 
 from differing import differences
+from killed import configs
 from sparsebench import checkpoints, records, runner
 from sparsebench.aside import sweep
 from sparsebench.asked import Search, asked
 from sparsebench.cli.work import prepare_all
-from sparsebench.config import Recipe, RunConfig, Updates
+from sparsebench.config import RunConfig
 from sparsebench.prepare import Prepared
 
 KINDS = ("train", "update", "evaluate", "write", "read", "record")
 EDGES = ("before", "in", "after")
-STEPS = 60
 FAR = 6
 """Up to which occurrence of its kind a moment is drawn: far enough to get on, near enough to be killed often."""
 KILLS = 9
@@ -53,21 +53,6 @@ FRAMEWORK = {
     "jax": ("sparsebench_jax.trainer", *(name.format("flax") for name in WARM)),
 }
 """What is imported once, for all children of a backend."""
-SETTINGS: tuple[tuple[str, str, dict[str, Any], dict[str, Any]], ...] = (
-    ("lenet-300-100", "rigl", {}, {}),
-    ("small-conv", "granet", {"weight_decay": 1e-3}, {}),
-    ("lenet-300-100", "snfs", {"nesterov": True}, {}),
-    ("small-conv", "set", {"optimizer": "adam", "learning_rate": 0.01}, {}),
-    ("lenet-300-100", "lottery", {}, {}),
-    ("small-conv", "pruning", {"optimizer": "adamw", "learning_rate": 0.01, "weight_decay": 0.1}, {}),
-    ("lenet-300-100", "snfs-redistributed", {"optimizer": "adam", "learning_rate": 0.01}, {}),
-    ("small-conv", "rigl", {"optimizer": "adam", "learning_rate": 0.01, "accumulation": 2}, {}),
-    ("lenet-300-100", "srigl", {"momentum": 0.0}, {}),
-    ("small-conv", "dense", {}, {"rewind": 20}),
-    ("small-conv", "snfs", {"precision": "bfloat16"}, {}),
-    ("lenet-300-100", "acdc", {}, {}),
-)
-"""Runs that are killed, in turn: model, method, recipe, other settings."""
 
 
 @dataclass(frozen=True)
@@ -264,11 +249,7 @@ def sources(config: RunConfig, straight: Path, root: Path) -> None:
 
 def prepared_runs(backend: str, straight: Path, tally: Tally) -> Iterator[Prepared]:
     """Every run, once it and those before it have been trained without a checkpoint and without a kill."""
-    for model, method, recipe, others in SETTINGS:
-        config = RunConfig(
-            model=model, dataset="digits", method=method, sparsity=0.0 if method == "dense" else 0.8, backend=backend,
-            recipe=Recipe(steps=STEPS, batch_size=32, evaluations=6, **recipe), updates=Updates(delta_t=5), **others,
-        )  # fmt: skip
+    for config in configs(backend):
         entries = prepare_all([asked(config, Search(remove=0.5))], None, straight)
         for entry in entries:
             attend(entry.prepared, straight, float("inf"), None, tally)
