@@ -212,7 +212,12 @@ def run(
             break
         tally.kills += 1
         tally.landed[child.landed] += 1
-        if generator.random() < DAMAGE and (hurt := damage(checkpoints.folder(root, prepared.id), generator)):
+        recorded = (root / prepared.id / "result.json").is_file()  # then nobody reads its checkpoints any more
+        if (
+            generator.random() < DAMAGE
+            and not recorded
+            and (hurt := damage(checkpoints.folder(root, prepared.id), generator))
+        ):
             tally.damaged += hurt not in damaged
             damaged.add(hurt)
     tally.runs += 1
