@@ -114,7 +114,7 @@ class JaxTrainer:
         Streamed, or where loops are slow, it is step by step, while the next batches are read.
         """
         program, origin = self._program(task), self.origin(task)
-        if self.steps_fromhost(task):
+        if self.steps_from_host(task):
             for i, rate in zip(range(start, stop), task.rates(start, stop).astype(np.float32), strict=True):
                 yield program.step, (origin, *self._sent((self._data.batch(task, feed, i), rate)))
             return
@@ -124,7 +124,7 @@ class JaxTrainer:
             rates = _padded(task.rates(first, last).astype(np.float32))
             yield program.segment, (origin, *self._sent((batches, rates, np.int32(last - first))))
 
-    def steps_fromhost(self, task: Task) -> bool:
+    def steps_from_host(self, task: Task) -> bool:
         """Whether each step is a call of its own, and not one of a compiled loop."""
         return isinstance(task.dataset.train, Stream) or slow_in_loops(task, self.device.platform)
 

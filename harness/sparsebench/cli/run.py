@@ -14,7 +14,7 @@ from rich.console import Console
 from sparsebench import pool, suite
 from sparsebench.aside import sweep
 from sparsebench.asked import from_weights
-from sparsebench.cli import board, dry
+from sparsebench.cli import board, dry, lost
 from sparsebench.cli.live import shown
 from sparsebench.cli.network import Format
 from sparsebench.cli.only import only as matching
@@ -31,8 +31,8 @@ from sparsebench.cli.options import (
     check_writable,
     with_records,
 )
-from sparsebench.cli.output import complain, say
-from sparsebench.cli.plan import Plan, forecasts
+from sparsebench.cli.output import complain, say, warn
+from sparsebench.cli.plan import Plan, diverged, forecasts
 from sparsebench.cli.work import Entry, prepare_all, recorded, train_one
 from sparsebench.errors import UserError
 from sparsebench.progress import Item
@@ -62,9 +62,10 @@ def run(
     ] = False,
     format: Annotated[Format, Parameter(help="how to print what a dry run says")] = "table",
 ) -> int:
-    """Train what is missing of a suite, then print its board.
+    """Train what is missing of a suite, then print its board; 0 where all of it is recorded, 1 where runs failed.
 
-    Every finished run is recorded at once: interrupt when you like, the same command does the rest.
+    Every finished run is recorded at once: interrupt when you like, the same command does the rest. A run that
+    diverged is recorded, and would diverge again: it is told of, and does not count as failed.
     """
     if format != "table" and not dry_run:
         raise UserError(f"--format {format} is for --dry-run; `sparsebench leaderboard` prints boards in other formats")
@@ -80,7 +81,8 @@ def run(
     workers = workers or len(pool.available_cores())
     if dry_run:
         measured = dry.measured(missing, data, device, workers)
-        dry.told(Plan(entries, missing, forecasts(entries, records), measured, min(workers, len(missing))), format)
+        expected, lost_before = forecasts(entries, records), diverged(entries, records)
+        dry.told(Plan(entries, missing, expected, measured, min(workers, len(missing)), lost_before), format)
         return 0
     work = partial(train_one, data=data, records=records, device=device, weights=weights, every=every)
     failures = _train(work, entries, missing, workers, records) if missing else {}
@@ -90,6 +92,8 @@ def run(
     if found:
         say(board.table(found, "table"))
         say(f"next: {with_records('sparsebench ui', records)}")
+    if line := lost.told(entries, found):
+        warn(line)
     _report(failures, entries, records / LOG)
     return 1 if failures else 0
 

@@ -39,6 +39,8 @@ from sparsebench.records import Record, read
 from sparsebench.worker import Event, Finished, Progressed, Started, Work, share_politely
 
 STEPS = 500
+DIVERGED = 1
+"""The exit code of a run that did not reach its end."""
 
 
 GROUPS = (
@@ -95,8 +97,8 @@ def train(
     device: Annotated[Device, Parameter(group=GROUPS[3])] = "cpu",
     every: Annotated[Every, Parameter(group=GROUPS[3])] = CHECKPOINT,
     mlflow: Annotated[MLflow, Parameter(group=GROUPS[3])] = True,
-) -> None:
-    """Train one network and print what it reaches and costs."""
+) -> int:
+    """Train one network and print what it reaches and costs; 1 where it diverged: it is recorded, without an end."""
     check_data(data)
     check_writable(records)
     digests = {
@@ -126,6 +128,7 @@ def train(
         say(line)
     if mlflow:
         board.mirror_pending([record], records)
+    return DIVERGED if record.diverged else 0
 
 
 def ignored(entry: Entry) -> list[str]:
@@ -151,8 +154,8 @@ def _train(entry: Entry, work: Work, records: Path) -> None:
     console = Console(stderr=True)
     with shown([item], console) if console.is_terminal else nullcontext(_unseen) as show:
         show(entry.id, Started())
-        work(entry.asked, lambda done, steps: show(entry.id, Progressed(done, steps)))
-        show(entry.id, Finished())
+        end = work(entry.asked, lambda done, steps: show(entry.id, Progressed(done, steps)))
+        show(entry.id, Finished(end))
 
 
 def _unseen(id: str, event: Event) -> None:
@@ -163,12 +166,14 @@ def summary(entry: Entry, record: Record) -> list[str]:
     """A finished run in a few lines."""
     config, result = record.config, record.result
     training, inference = (_share(result[name]) for name in ("training_ratio", "inference_ratio"))
-    rate, seconds = result["steps_per_second"], result["seconds"]["total"]
+    reached = f"none: the run {record.diverged}" if record.diverged else f"{100 * result['accuracy']:.2f} %"
+    steps = f"{result['steps']:,} steps" + (" were to be" if record.diverged else "")
+    pace = "" if result["steps_per_second"] is None else f", {result['steps_per_second']:,.0f} a second"
     return [
         f"{entry.label} on {config.dataset}, {config.model}, seed {config.seed}",
-        f"  test accuracy  {100 * result['accuracy']:.2f} %",
+        f"  test accuracy  {reached}",
         f"  FLOPs          training {training} of dense, inference {inference} of dense",
-        f"  speed          {result['steps']:,} steps, {rate:,.0f} a second, {seconds:.1f} s in all",
+        f"  speed          {steps}{pace}, {result['seconds']['total']:.1f} s in all",
         f"  record         {record.path}",
     ]
 

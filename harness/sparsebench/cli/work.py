@@ -11,9 +11,11 @@ from sparsebench.cli.devices import absent
 from sparsebench.cli.options import CHECKPOINT, RUNS
 from sparsebench.cli.output import warn
 from sparsebench.config import RunConfig, digits
+from sparsebench.divergence import Divergence
 from sparsebench.errors import UserError
 from sparsebench.mistakes import refuse
 from sparsebench.prepare import Prepared, prepare
+from sparsebench.records import read
 from sparsebench.sources import Source, planned
 from sparsebench.sources import recorded as recorded_source
 
@@ -143,10 +145,14 @@ def recorded(records: Path, id: str) -> bool:
 def train_one(
     config: RunConfig, report: Callable[[int, int], None], data: Path | None, records: Path, device: str,
     weights: Path | None = None, every: float = CHECKPOINT, checkpoint: Path | None = None,
-) -> None:  # fmt: skip
-    """One run, from settings to record; the work of a worker process. Another command may have been faster."""
+) -> Divergence | None:  # fmt: skip
+    """One run, from settings to record, and how it diverged, if it did; the work of a worker process.
+
+    Another command may have been faster.
+    """
     from sparsebench import runner
 
     prepared = prepare(config, data, _recorded_source(config, records), weights, checkpoint)
     if not recorded(records, prepared.id):
         runner.run(prepared, records, device, report, runner.Keep(every, warn))
+    return read(records / prepared.id).diverged
