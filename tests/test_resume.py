@@ -60,6 +60,7 @@ def same(first, second):
     found = [records.read(path) for path in (first, second)]
     for record in found:
         record.environment.pop("resumed", None)
+    assert list(found[0].masks()) == list(found[1].masks()), "in the order of the layers"
     moved = [record.movement() for record in found]
     if any(moved):
         first, second = (one.arrays() for one in moved)

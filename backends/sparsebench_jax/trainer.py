@@ -194,6 +194,8 @@ class JaxTrainer:
             {name + end: self._put(layout.flax(value)) for name, value in under(kind, arrays).items()}
             for kind, end in ((PARAMETER, ""), (MASK, WEIGHT), (AUX, WEIGHT))
         )
+        # in the order of the layers, whatever that of a file: records are written in it
+        masks = {name: masks[name] for layer in task.layers if (name := layer.name + WEIGHT) in masks}
         rest = program.fresh(parameters, masks)[1] if needs_own(program.rest, arrays) else program.rest
         shapes = jax.eval_shape(program.optimizer.transformation.init, program.parameters)
         optimizer = optimizer_filled(shapes, program.parameters, arrays, self._put)
