@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
+from pydantic_core import from_json
 
-from sparsebench import tensors
+from sparsebench import bounded, environment, tensors
 from sparsebench.aside import alone_in, aside, flush, flush_folder, sweep
 from sparsebench.errors import UserError
 from sparsebench.settings import differing, flat
@@ -77,7 +78,7 @@ def held(root: Path, id: str) -> Generator[None]:
         try:
             stack.enter_context(alone_in(place))
         except OSError as error:
-            raise UserError(f"cannot write to {place} ({error.strerror}): give another folder of records") from error
+            raise UserError(f"cannot write to {root} ({error.strerror}): give another folder of records") from error
         sweep(place)
         yield
 
@@ -98,7 +99,9 @@ def write(root: Path, checkpoint: Checkpoint) -> Path:
             new.rename(target)
             flush_folder(place)
     except OSError as error:
-        raise UserError(f"checkpoint of {place.name} cannot be written ({error}): is there room?") from error
+        raise UserError(
+            f"checkpoints in {root} cannot be written ({error.strerror or error}): is there room?"
+        ) from error
     older = [path for path in _all(place) if path.name <= target.name]
     for old in {*_all(place)} - {*older[:KEPT]}:  # what is newer was found damaged
         shutil.rmtree(old, ignore_errors=True)
@@ -120,8 +123,12 @@ def _fill(new: Path, checkpoint: Checkpoint) -> None:
     (new / PROGRESS).write_text(f"{_digest(text.encode())}\n{text}\n")
 
 
-def latest(root: Path, identity: Mapping[str, Any], tell: Tell) -> Checkpoint | None:
-    """The newest checkpoint that is whole; None where there is none. `tell` is given a line for each that is not.
+def latest(
+    root: Path, identity: Mapping[str, Any], tell: Tell, here: Mapping[str, Any] | None = None
+) -> Checkpoint | None:
+    """The newest checkpoint that is whole; None where there is none.
+
+    `tell` is given a line for each that is not, and one if that was written in an environment other than `here`.
 
     Raises:
         UserError: it is one of a run with other settings.
@@ -133,6 +140,8 @@ def latest(root: Path, identity: Mapping[str, Any], tell: Tell) -> Checkpoint | 
             tell(f"checkpoint {path} cannot be used ({' '.join(str(error).split())}): going back to the one before")
         else:
             _check(path, found.identity, identity)
+            if here and (changed := environment.changed(found.environment, here)):
+                tell(f"run {found.identity['id']} goes on, but need not to the bit: begun with {'; '.join(changed)}")
             return found
     return None
 
@@ -143,23 +152,28 @@ def read(path: Path) -> Checkpoint:
     Raises:
         OSError, ValueError, KeyError, TypeError: it is damaged.
     """
-    digest, _, text = (path / PROGRESS).read_text().partition("\n")
-    if digest != _digest(text.rstrip("\n").encode()):
+    digest, _, text = bounded.own(path / PROGRESS, bounded.json_room()).partition(b"\n")
+    if digest.decode() != _digest(text.rstrip(b"\n")):
         raise ValueError(f"{PROGRESS} does not match its digest")
-    facts = json.loads(text)
+    facts = from_json(text)
     if facts["schema"] != SCHEMA:
         raise ValueError(f"schema {facts['schema']}, this version reads {SCHEMA}")
-    for name, expected in facts["files"].items():
-        if _digest((path / Path(name).name).read_bytes()) != expected:
-            raise ValueError(f"{name} does not match its digest")
-    files = [path / f"{name}.safetensors" for name in PARTS]
-    state, notes, rewind = (tensors.read(file)[0] if file.name in facts["files"] else None for file in files)
+    state, notes, rewind = (_arrays(path / f"{name}.safetensors", facts["files"]) for name in PARTS)
     if state is None or notes is None:
         raise ValueError("it holds no state")
     return Checkpoint(
         facts["identity"], facts["done"], facts["active"], facts["executed"], facts["events"], facts["seconds"],
         tuple(facts["resumed"]), state, notes, rewind, facts["environment"],
     )  # fmt: skip
+
+
+def _arrays(path: Path, digests: Mapping[str, str]) -> Arrays | None:
+    if path.name not in digests:
+        return None
+    content = bounded.own(path, bounded.room() // tensors.COPIES)
+    if _digest(content) != digests[path.name]:
+        raise ValueError(f"{path.name} does not match its digest")
+    return tensors.parsed(content, path.name)[0]
 
 
 def remove(root: Path, id: str) -> None:

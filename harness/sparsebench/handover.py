@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sparsebench import checkpoints, identity
+from sparsebench import bounded, checkpoints, identity
 from sparsebench.checkpoints import DAMAGED, Checkpoint
 from sparsebench.config import RunConfig
 from sparsebench.errors import UserError
@@ -97,8 +97,9 @@ def _given(path: Path) -> Handover:
 
 
 def _digest(path: Path, checkpoint: Checkpoint) -> str:
-    arrays = [(file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in sorted(path.glob("*.safetensors"))]
-    facts = [checkpoint.identity["id"], checkpoint.done, arrays]
+    names = [name for name in checkpoints.PARTS if getattr(checkpoint, name) is not None]
+    contents = [bounded.own(path / f"{name}.safetensors", bounded.room()) for name in names]
+    facts = [checkpoint.identity["id"], checkpoint.done, names, [hashlib.sha256(each).hexdigest() for each in contents]]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 

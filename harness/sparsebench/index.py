@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from pydantic_core import from_json, to_json
 
-from sparsebench import mistakes, records
+from sparsebench import bounded, mistakes, records
 from sparsebench.aside import place
 from sparsebench.records import BRIEF, DOCUMENTS, Json, Record
 
@@ -50,6 +50,23 @@ def read_each(root: Path, names: Iterable[str]) -> list[Record]:
     found, entries = _read(root, names, kept)
     _keep(root, kept, {**kept, **entries})
     return found
+
+
+def forget(root: Path, names: Iterable[str]) -> None:
+    """Keep nothing of the records that were in the folders of these names."""
+    kept, gone = _kept(root), set(names)
+    _keep(root, kept, {name: entry for name, entry in kept.items() if name not in gone})
+
+
+def is_broken(root: Path) -> bool:
+    """Whether there is an index that nothing can be taken from; one of another version is not broken."""
+    try:
+        found = from_json((root / NAME).read_bytes())
+        return not isinstance(found["version"], int) or not isinstance(found["entries"], dict)
+    except FileNotFoundError:
+        return False
+    except (OSError, KeyError, TypeError, ValueError):
+        return True
 
 
 def _read(root: Path, names: Iterable[str], kept: Entries) -> tuple[list[Record], Entries]:
@@ -97,7 +114,7 @@ def _settled(stamp: Stamp, now: int) -> bool:
 def _kept(root: Path) -> Entries:
     try:
         with _without_pauses():
-            found = from_json((root / NAME).read_bytes())
+            found = from_json(bounded.own(root / NAME, bounded.json_room()))
             entries: Any = found["entries"] if found["version"] == VERSION else {}
     except (OSError, KeyError, TypeError, ValueError):
         return {}

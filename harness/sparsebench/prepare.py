@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsebench import fitting, handover, identity, plugins, policy, states
+from sparsebench.checkpoints import Checkpoint
 from sparsebench.config import RunConfig, Updates
 from sparsebench.data.source import Dataset
 from sparsebench.errors import UserError
@@ -40,6 +41,11 @@ class Prepared:
     first: Mapping[str, float]
     start: Given | None = None
     handover: Handover | None = None
+
+    @property
+    def before(self) -> Checkpoint | None:
+        """The state that another backend left, if this run goes on from one."""
+        return self.handover and self.handover.checkpoint
 
     @property
     def id(self) -> str:

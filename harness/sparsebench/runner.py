@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from sparsebench import checkpoints, environment, records, tickets
+from sparsebench import checkpoints, environment, records, redoing, tickets
 from sparsebench.checkpoints import Checkpoint
 from sparsebench.data.feed import Feed
 from sparsebench.divergence import DIVERGED, DivergedError, Divergence, During, bad
@@ -129,7 +129,8 @@ def run(
 ) -> Path:  # fmt: skip
     """Train to the end, from the last checkpoint if there is one, and write the record; returns its folder.
 
-    A run that another process is training is waited for.
+    A run that is recorded is done again only if it is marked (`sparsebench.redoing`); one that another process is
+    training is waited for.
 
     A loss or a score that is not finite ends the run there: its record then has the status *diverged*.
 
@@ -138,7 +139,7 @@ def run(
     """
     with checkpoints.held(root, prepared.id):
         path = root / prepared.id
-        if not (path / "result.json").is_file():
+        if redoing.is_due(root, prepared.id):
             path = _run(prepared, root, device, progress, keep)
         checkpoints.remove(root, prepared.id)
         return path
@@ -147,22 +148,17 @@ def run(
 def _run(prepared: Prepared, root: Path, device: str, progress: Progress, keep: Keep) -> Path:
     began = time.perf_counter()
     trainer = trainer_of(prepared.backend, device)
-    before = prepared.handover and prepared.handover.checkpoint
     surroundings = environment.describe(prepared.backend, device, prepared.task.model.packages)
-    surroundings |= {"continued": before.environment} if before else {}
-    if prepared.start:
-        surroundings["weights"] = prepared.start.path.name
+    surroundings |= {"continued": prepared.before.environment} if prepared.before else {}
+    surroundings |= {"weights": prepared.start.path.name} if prepared.start else {}
     ticket = tickets.read(prepared, root)
     current = start(prepared, trainer, ticket)
-    own = checkpoints.latest(root, prepared.identity, keep.tell)
-    if own and (changed := environment.changed(own.environment, surroundings)):
-        keep.tell(f"run {prepared.id} goes on, but need not to the bit, since it was begun with {'; '.join(changed)}")
-    if found := own or before:
+    if found := checkpoints.latest(root, prepared.identity, keep.tell, surroundings) or prepared.before:
         current = _continued(current, found)
         began -= found.seconds
         surroundings["resumed"] = current.resumed
     with deferred() as asked:
-        end = _ended(current, progress, _Keeper(root, keep.every, asked, began, surroundings))
+        end = _ended(current, progress, _Keeper(root, keep, asked, began, surroundings))
     weights, masks = trainer.weights(current.state), trainer.masks(current.state)
     current.explored.see(masks)  # those of an update that the run diverged in, too
     documents = {
@@ -176,7 +172,10 @@ def _run(prepared: Prepared, root: Path, device: str, progress: Progress, keep: 
         },
     }
     movement = current.notes.movement() if current.notes else None
-    return records.write(root, prepared.id, documents, current.journal.events, weights, masks, current.rewind, movement)
+    place = redoing.replace if redoing.is_marked(root, prepared.id) else records.place
+    return records.write(
+        root, prepared.id, documents, current.journal.events, weights, masks, current.rewind, movement, place
+    )
 
 
 def _continued(current: Run, found: Checkpoint) -> Run:
@@ -202,22 +201,24 @@ class _Keeper:
     """Keeps a checkpoint when one is due."""
 
     root: Path
-    every: float
+    keep: Keep
     asked: Asked
     began: float
     environment: Mapping[str, Any]
     last: float = field(default_factory=time.perf_counter)
 
     def visit(self, current: Run, done: int) -> None:
-        """After a leg that is not the last.
+        """After a leg that is not the last. A checkpoint that cannot be written is told, and the run goes on.
 
         Raises:
-            Stopped: the run was asked to end, and its checkpoint is kept.
-            UserError: it cannot be written.
+            Stopped: the run was asked to end, and its checkpoint is kept, if there was room for it.
         """
         stop = self.asked()
-        if stop or time.perf_counter() - self.last >= self.every:
-            checkpoints.write(self.root, self._checkpoint(current, done))
+        if stop or time.perf_counter() - self.last >= self.keep.every:
+            try:
+                checkpoints.write(self.root, self._checkpoint(current, done))
+            except UserError as error:  # the disk is full: the one before serves, and there may be room next time
+                self.keep.tell(str(error))
             self.last = time.perf_counter()
         if stop:
             raise Stopped
@@ -227,8 +228,7 @@ class _Keeper:
         return Checkpoint(
             current.prepared.identity, done, current.active, current.ledger.executed, current.journal.events,
             time.perf_counter() - self.began, current.resumed,
-            current.trainer.snapshot(current.state), notes, current.rewind,
-            self.environment,
+            current.trainer.snapshot(current.state), notes, current.rewind, self.environment,
         )  # fmt: skip
 
 

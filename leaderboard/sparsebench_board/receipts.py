@@ -2,6 +2,8 @@
 
 A note may be lost, or wrong after somebody emptied the store; then records are mirrored again, which changes nothing,
 or not before `sparsebench ui`, which asks the store itself.
+
+Where a record is removed, its note stays as `REMOVED` until its image is gone too, for the store may be away just then.
 """
 
 from __future__ import annotations
@@ -11,12 +13,18 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from pydantic_core import from_json
+
+from sparsebench import bounded
 from sparsebench.aside import place
 from sparsebench.records import Record
 from sparsebench_board.entries import digest
 from sparsebench_board.tracking import is_there
 
 NAME = ".mirrored.json"
+
+REMOVED = ""
+"""Instead of a digest: what the store holds of this record is to go."""
 
 Notes = dict[str, dict[str, str]]
 """Hash of a store's address (which may hold a password) -> record -> digest."""
@@ -25,7 +33,14 @@ Notes = dict[str, dict[str, str]]
 def pending(records: Iterable[Record], uri: str, folder: Path) -> list[Record]:
     """Those of the records in `folder` that the store is not known to hold as they are."""
     noted = _notes(folder).get(_store(uri), {}) if is_there(uri) else {}
-    return [record for record in records if noted.get(record.id) != digest(record)]
+    return [record for record in records if noted.get(record.id) != _digest(record)]
+
+
+def _digest(record: Record) -> str:
+    try:
+        return digest(record)
+    except (OSError, ValueError):  # the mirror says what is the matter with it
+        return ""
 
 
 def note(records: Sequence[Record], uri: str, folder: Path) -> None:
@@ -35,12 +50,46 @@ def note(records: Sequence[Record], uri: str, folder: Path) -> None:
     place(folder / NAME, json.dumps(notes).encode())
 
 
+def remove(records: Iterable[str], uri: str, folder: Path) -> None:
+    """Note that images of these records are to go, from the store at `uri` and from every other that has them.
+
+    Raises:
+        OSError: it cannot be noted.
+    """
+    gone, notes = list(records), _notes(folder)
+    for store, held in notes.items():
+        held |= {record: REMOVED for record in gone if record in held or store == _store(uri)}
+    if is_there(uri):
+        notes.setdefault(_store(uri), dict.fromkeys(gone, REMOVED))
+    if notes:
+        place(folder / NAME, json.dumps(notes).encode())
+
+
+def owed(uri: str, folder: Path) -> list[str]:
+    """The records whose images are to go from the store; one that is recorded again will replace its own."""
+    noted = _notes(folder).get(_store(uri), {}) if is_there(uri) else {}
+    return sorted(id for id, digest in noted.items() if digest == REMOVED and not (folder / id).is_dir())
+
+
+def settle(records: Iterable[str], uri: str, folder: Path) -> None:
+    """Note that the store holds nothing of these records.
+
+    Raises:
+        OSError: it cannot be noted.
+    """
+    gone, notes = set(records), _notes(folder)
+    held = notes.get(_store(uri), {})
+    notes[_store(uri)] = {record: digest for record, digest in held.items() if record not in gone}
+    place(folder / NAME, json.dumps(notes).encode())
+
+
 def _notes(folder: Path) -> Notes:
     try:
-        found = json.loads((folder / NAME).read_text())
+        found = from_json(bounded.own(folder / NAME, bounded.json_room()))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    whole = isinstance(found, dict) and all(isinstance(entry, dict) for entry in found.values())
+    return found if whole else {}
 
 
 def _store(uri: str) -> str:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparsebench_board.documents import DIGEST, RUN
 from sparsebench_board.entries import CELL, KIND, LOST, PARENT, Entry, Series, summary
-from sparsebench_board.tracking import connect, experiment
+from sparsebench_board.tracking import check_answer, connect, experiment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -89,10 +89,39 @@ class Shelf:
         """Log a run, then delete those that were there of the same record."""
         run = self._create(entry, {PARENT: parent})
         self._log(run.info.run_id, entry.series, entry.finished or run.info.start_time)
-        self.client.log_artifacts(run.info.run_id, str(entry.files))
+        for path in entry.files:
+            self.client.log_artifact(run.info.run_id, str(path))
         self.client.set_terminated(run.info.run_id, FAILED if entry.diverged else FINISHED, entry.finished)
         self._keep_only(run)
         self.children[entry.tags[CELL]][entry.tags[RUN]] = latest(entry.series)
+
+    def remove(self, records: Iterable[str]) -> int:
+        """Delete the runs of these records, and of cells left without any; returns of how many records there were."""
+        gone = {record: self.runs.pop(record) for record in set(records) if self.runs[record]}
+        for run in (run for runs in gone.values() for run in runs):
+            self.client.delete_run(run.info.run_id)
+            self.children[run.data.tags[CELL]].pop(run.data.tags[RUN], None)
+        for cell in {run.data.tags[CELL] for runs in gone.values() for run in runs} & set(self.parents):
+            self._lessen(cell)
+        return len(gone)
+
+    def _lessen(self, cell: str) -> None:
+        """A parent made anew over the runs that are left of a cell, for a metric that is gone cannot be taken back."""
+        from mlflow.entities import Param
+
+        parent = self.parents.pop(cell)
+        left = [run for runs in self.runs.values() for run in runs if run.data.tags[CELL] == cell]
+        if left:
+            made = self.client.create_run(
+                self.experiment, parent.info.start_time, parent.data.tags, parent.info.run_name
+            )
+            parameters = [Param(name, value) for name, value in parent.data.params.items()]
+            self.client.log_batch(made.info.run_id, params=parameters)
+            for run in left:
+                self.client.set_tag(run.info.run_id, PARENT, made.info.run_id)
+            self.parents[cell] = made
+            self.summarise(made.info.run_id, cell)
+        self.client.delete_run(parent.info.run_id)
 
     def summarise(self, parent: str, cell: str) -> None:
         """Give a parent the means over its finished children, unless it has them."""
@@ -111,6 +140,7 @@ class Shelf:
         from mlflow.entities import Param
 
         run = self.client.create_run(self.experiment, entry.started, {**entry.tags, **tags}, entry.name)
+        check_answer(self.client, run.info)
         parameters = [Param(name, value) for name, value in entry.parameters.items()]
         self.client.log_batch(run.info.run_id, params=parameters)
         return run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -106,9 +107,13 @@ def mirror(found: Sequence[store.Record], records: Path) -> None:
         with alone(records):
             outcome = mirrored(found, *place)
             if not outcome.failed:
-                receipts.note(found, place[0], records)
+                with suppress(OSError):  # without the note the store is asked again, which changes nothing
+                    receipts.note(found, place[0], records)
     except UserError as error:
         warn(str(error))
+        return
+    except OSError as error:
+        warn(f"MLflow has not everything ({tracking.line(error)}); records are complete")
         return
     if outcome.failed:
         warn(f"{outcome}; records are complete, `{with_records('sparsebench ui', records)}` mirrors the rest")
@@ -120,9 +125,32 @@ def mirror_pending(found: Sequence[store.Record], records: Path) -> None:
     """Mirror what the store is not known to hold; it is not asked if there is nothing."""
     from sparsebench_board import receipts, tracking
 
+    unmirror(records)
     pending = receipts.pending(found, tracking.default_store(records)[0], records)
     if pending:
         mirror(pending, records)
+
+
+def unmirror(records: Path) -> None:
+    """Take from MLflow what it still holds of records that were removed; what goes wrong there is a warning."""
+    from sparsebench_board import receipts, tracking
+    from sparsebench_board.mirror import remove
+
+    place = tracking.default_store(records)
+    if not (gone := receipts.owed(place[0], records)):
+        return
+    try:
+        with alone(records):
+            removed = remove(gone, *place)
+            receipts.settle(gone, place[0], records)
+    except (UserError, OSError) as error:
+        warn(
+            f"MLflow still holds what was removed: {len(gone)} runs ({error}); the records are gone, "
+            f"`{with_records('sparsebench ui', records)}` removes the rest"
+        )
+        return
+    if removed:
+        say(f"MLflow runs: {removed} removed")
 
 
 def publish(found: Sequence[store.Record], records: Path) -> None:
@@ -160,4 +188,7 @@ def serve(records: Path, host: str, port: int) -> None:
     """
     from sparsebench_board import tracking, ui
 
-    ui.serve(*tracking.default_store(records), host, port)
+    store = tracking.default_store(records)
+    if told := ui.exposed(store[0], host, port):
+        warn(told)
+    ui.serve(*store, host, port)

@@ -14,6 +14,7 @@ from rich.console import Console
 from sparsebench import handover, plugins, states
 from sparsebench.aside import sweep
 from sparsebench.asked import Search, asked
+from sparsebench.cli import again as doing
 from sparsebench.cli import board
 from sparsebench.cli.live import shown
 from sparsebench.cli.options import (
@@ -96,9 +97,12 @@ def train(
     data: Annotated[Data, Parameter(group=GROUPS[3])] = None,
     device: Annotated[Device, Parameter(group=GROUPS[3])] = "cpu",
     every: Annotated[Every, Parameter(group=GROUPS[3])] = CHECKPOINT,
+    again: Annotated[doing.Again, Parameter(group=GROUPS[3])] = False,
+    yes: Annotated[doing.Yes, Parameter(group=GROUPS[3])] = False,
     mlflow: Annotated[MLflow, Parameter(group=GROUPS[3])] = True,
 ) -> int:
     """Train one network and print what it reaches and costs; 1 where it diverged: it is recorded, without an end."""
+    doing.check(again, yes)
     check_data(data)
     check_writable(records)
     digests = {
@@ -111,23 +115,27 @@ def train(
         raise UserError(
             f"--continue goes on with one run, and {config.method} is many: give --ticket.source, its round"
         )
-    *rounds, entry = prepare_all([run], data, records, device, weights, checkpoint)
+    entries = prepare_all([run], data, records, device, weights, checkpoint)
+    entry = entries[-1]
     for name in ignored(entry):
         warn(f"--{name} means nothing to {config.method} with {config.recipe.optimizer}: it is left out of the run")
+    redone = doing.left(entries, records) if again else []
+    if redone and not doing.agreed(redone, records, yes):
+        return 1
+    if recorded(records, entry.id) and entry not in redone:
+        say("recorded before:")
     work = partial(
         train_one, data=data, records=records, device=device, weights=weights, every=every, checkpoint=checkpoint
     )
-    for before in rounds:
-        _train(before, work, records)
-    if recorded(records, entry.id):
-        say("recorded before:")
-    else:
-        _train(entry, work, records)
+    ends = {
+        each.id: _train(each, work, records) for each in entries if each in redone or not recorded(records, each.id)
+    }
     record = read(records / entry.id)
     for line in summary(entry, record):
         say(line)
     if mlflow:
         board.mirror_pending([record], records)
+    doing.told(redone, ends, records)
     return DIVERGED if record.diverged else 0
 
 
@@ -145,17 +153,16 @@ def ignored(entry: Entry) -> list[str]:
     ]
 
 
-def _train(entry: Entry, work: Work, records: Path) -> None:
-    if recorded(records, entry.id):
-        return
+def _train(entry: Entry, work: Work, records: Path) -> Finished:
     sweep(records)
     share_politely()
     item = Item(entry.id, entry.label, entry.prepared.task.steps)
     console = Console(stderr=True)
     with shown([item], console) if console.is_terminal else nullcontext(_unseen) as show:
         show(entry.id, Started())
-        end = work(entry.asked, lambda done, steps: show(entry.id, Progressed(done, steps)))
-        show(entry.id, Finished(end))
+        end = Finished(work(entry.asked, lambda done, steps: show(entry.id, Progressed(done, steps))))
+        show(entry.id, end)
+    return end
 
 
 def _unseen(id: str, event: Event) -> None:
