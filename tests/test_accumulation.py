@@ -57,7 +57,7 @@ def test_growth_follows_the_dense_gradient_of_all_parts(trainer, model, parts, s
 def observed(trainer, state):
     """What SNFS remembers, by layer, in canonical layout."""
     found = {name: array for name, array in trainer.snapshot(state).items() if name.startswith("aux/")}
-    return {name.removeprefix("aux/").removesuffix(".weight"): array for name, array in found.items()}
+    return {name.removeprefix("aux/"): array for name, array in found.items()}
 
 
 @pytest.mark.parametrize("model", [gated, conv], ids=lambda model: model.name)

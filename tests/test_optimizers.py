@@ -248,7 +248,7 @@ def test_an_update_instead_of_a_step_moves_batch_statistics_only(backend):
     after = trainer.snapshot(state)
     changed = {name for name in before if before[name].tobytes() != after[name].tobytes()}
     assert changed
-    assert all("running_" in name or "num_batches" in name or name.startswith("rest/") for name in changed)
+    assert all("running_" in name or "num_batches" in name or name.startswith("aside/rest/") for name in changed)
 
 
 # ---- factored state -------------------------------------------------------------------------------------------

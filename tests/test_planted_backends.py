@@ -161,7 +161,7 @@ class StepForgotten(TorchTrainer):
 
     def snapshot(self, state):
         arrays = super().snapshot(state)
-        return {name: np.zeros_like(array) if name.endswith("/step") else array for name, array in arrays.items()}
+        return {name: np.zeros_like(array) if name.startswith("steps/") else array for name, array in arrays.items()}
 
 
 class SharedSnapshot(TorchTrainer):
@@ -169,7 +169,9 @@ class SharedSnapshot(TorchTrainer):
 
     def snapshot(self, state):
         arrays = super().snapshot(state)
-        return arrays | {f"module/{name}": tensor.detach().numpy() for name, tensor in state.module.named_parameters()}
+        return arrays | {
+            f"parameter/{name}": tensor.detach().numpy() for name, tensor in state.module.named_parameters()
+        }
 
 
 class RegrownFresh(TorchTrainer):

@@ -60,6 +60,7 @@ def same(first, second):
     found = [records.read(path) for path in (first, second)]
     for record in found:
         record.environment.pop("resumed", None)
+    assert list(found[0].masks()) == list(found[1].masks()), "in the order of the layers"
     moved = [record.movement() for record in found]
     if any(moved):
         first, second = (one.arrays() for one in moved)
@@ -161,6 +162,31 @@ def test_a_checkpoint_of_other_settings_is_refused_with_what_differs(tmp_path):
     checkpoints.folder(tmp_path, run.id).rename(checkpoints.folder(tmp_path, other.id))
     with pytest.raises(UserError, match=r"config\.seed 0 there, 1 here.*remove that folder"):
         runner.run(other, tmp_path)
+
+
+def test_other_versions_than_the_checkpoints_are_told(tmp_path):
+    run = prepared("rigl", "torch")
+    cut_run(run, tmp_path, 30)
+    found = checkpoints.latest(tmp_path, run.identity, print)
+    older = {**found.environment, "packages": {**found.environment["packages"], "torch": "1.0"}}
+    checkpoints.write(tmp_path, replace(found, environment=older))
+    told = []
+    runner.run(run, tmp_path, keep=runner.Keep(tell=told.append))
+    assert len(told) == 1
+    assert f"run {run.id} goes on, but need not to the bit" in told[0]
+    assert "packages.torch '1.0' there, '" in told[0]
+
+
+def test_what_was_found_damaged_does_not_outlive_a_newer_checkpoint(tmp_path):
+    run = prepared("rigl", "torch")
+    cut_run(run, tmp_path, 30)
+    place = checkpoints.folder(tmp_path, run.id)
+    before, newest = whole(place)
+    (place / f"{newest:012d}" / "progress.json").write_text("{}")
+    found = checkpoints.latest(tmp_path, run.identity, print)
+    assert found.done == before
+    checkpoints.write(tmp_path, replace(found, done=before - 1))
+    assert whole(place) == [before - 1]
 
 
 def test_what_a_killed_writer_left_is_swept_away(tmp_path):

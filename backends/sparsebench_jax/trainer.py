@@ -17,6 +17,7 @@ from sparsebench.errors import UserError
 from sparsebench.masks import Counts, Masks
 from sparsebench.method import Event, Method
 from sparsebench.models import Arrays
+from sparsebench.snapshots import AUX, MASK, PARAMETER, under
 from sparsebench.trainer import FrameworkCount, Metrics, Report, Tally, Task
 from sparsebench_jax import layout, optimizers, rewiring
 from sparsebench_jax.batches import Origin
@@ -24,10 +25,20 @@ from sparsebench_jax.data import Data
 from sparsebench_jax.optimizers import Parameters
 from sparsebench_jax.program import CHUNK, Program, compile, slow_in_loops
 from sparsebench_jax.rewiring import Seen
+from sparsebench_jax.snapshots import (
+    decoded,
+    encoded,
+    host,
+    needs_own,
+    optimizer_arrays,
+    optimizer_filled,
+    rest_arrays,
+    rest_filled,
+)
 from sparsebench_jax.statistics import statistics_of
 
-BFLOAT16 = ":bfloat16"
-"""Ends the name of an array that holds bfloat16 as its bits in int16: NumPy has no such type."""
+WEIGHT = ".weight"
+"""Ends the name of what a mask is for."""
 
 
 @dataclass(frozen=True)
@@ -162,45 +173,33 @@ class JaxTrainer:
     def weights(self, state: JaxState) -> dict[str, NDArray[np.float32]]:
         """All parameters and running statistics, copied to the host, in canonical layout."""
         named = state.parameters | statistics_of(state.rest)
-        return {name: _host(value.astype(jnp.float32)) for name, value in named.items()}
+        return {name: host(value.astype(jnp.float32)) for name, value in named.items()}
 
     def masks(self, state: JaxState) -> Masks:
         """All masks, copied to the host, in canonical layout."""
-        return {name.removesuffix(".weight"): _host(mask) for name, mask in state.masks.items()}
+        return {name.removesuffix(".weight"): host(mask) for name, mask in state.masks.items()}
 
     def snapshot(self, state: JaxState) -> dict[str, NDArray[Any]]:
-        """Parameters and masks in canonical layout; the module's and optimizer's other leaves in tree order."""
-        arrays = {f"parameter/{name}": _host(value) for name, value in state.parameters.items()}
-        arrays |= {f"mask/{name}": _host(mask) for name, mask in state.masks.items()}
-        arrays |= {f"aux/{name}": _host(seen) for name, seen in state.aux.items()}
-        for kind, tree in (("rest", state.rest), ("optimizer", state.optimizer)):
-            arrays |= {f"{kind}/{i}": np.array(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))}
-        return dict(_encoded(*entry) for entry in arrays.items())
+        """All of the state, copied to the host."""
+        arrays = {PARAMETER + name: host(value) for name, value in state.parameters.items()}
+        arrays |= {MASK + name.removesuffix(WEIGHT): host(mask) for name, mask in state.masks.items()}
+        arrays |= {AUX + name.removesuffix(WEIGHT): host(seen) for name, seen in state.aux.items()}
+        arrays |= rest_arrays(state.rest) | optimizer_arrays(state.optimizer, state.parameters)
+        return dict(encoded(*entry) for entry in arrays.items())
 
     def restore(self, task: Task, arrays: Mapping[str, NDArray[Any]]) -> JaxState:
         """A fresh state, filled from a snapshot."""
-        program, arrays = self._program(task), dict(_decoded(*entry) for entry in arrays.items())
-        named = {
-            kind: {
-                name.removeprefix(kind): self._put(layout.flax(value))
-                for name, value in arrays.items()
-                if name.startswith(kind)
-            }
-            for kind in ("parameter/", "mask/", "aux/")
-        }
-        optimizer = jax.eval_shape(program.optimizer.transformation.init, program.parameters)
-        return JaxState(
-            task,
-            named["parameter/"],
-            self._filled(program.rest, "rest", arrays),
-            self._filled(optimizer, "optimizer", arrays),
-            named["mask/"],
-            named["aux/"],
+        program, arrays = self._program(task), dict(decoded(*entry) for entry in arrays.items())
+        parameters, masks, aux = (
+            {name + end: self._put(layout.flax(value)) for name, value in under(kind, arrays).items()}
+            for kind, end in ((PARAMETER, ""), (MASK, WEIGHT), (AUX, WEIGHT))
         )
-
-    def _filled(self, tree: Any, kind: str, arrays: Mapping[str, NDArray[Any]]) -> Any:
-        leaves, structure = jax.tree.flatten(tree)
-        return jax.tree.unflatten(structure, [self._put(arrays[f"{kind}/{i}"]) for i in range(len(leaves))])
+        # in the order of the layers, whatever that of a file: records are written in it
+        masks = {name: masks[name] for layer in task.layers if (name := layer.name + WEIGHT) in masks}
+        rest = program.fresh(parameters, masks)[1] if needs_own(program.rest, arrays) else program.rest
+        shapes = jax.eval_shape(program.optimizer.transformation.init, program.parameters)
+        optimizer = optimizer_filled(shapes, program.parameters, arrays, self._put)
+        return JaxState(task, parameters, rest_filled(rest, arrays, self._put), optimizer, masks, aux)
 
     def _program(self, task: Task) -> Program:
         key = (task.model, task.input, task.recipe)
@@ -229,18 +228,6 @@ def _after(state: JaxState, parameters: Parameters, rest: Any, optimizer: Any, a
 def _padded(array: NDArray[Any]) -> NDArray[Any]:
     """`array` with rows of zeros up to the room of one compiled loop."""
     return np.concatenate([array, np.zeros((CHUNK - len(array), *array.shape[1:]), array.dtype)])
-
-
-def _host(array: jax.Array) -> NDArray[Any]:
-    return np.array(layout.canonical(np.asarray(array)), order="C")
-
-
-def _encoded(name: str, array: NDArray[Any]) -> tuple[str, NDArray[Any]]:
-    return (name + BFLOAT16, array.view(np.int16)) if array.dtype == jnp.bfloat16 else (name, array)
-
-
-def _decoded(name: str, array: NDArray[Any]) -> tuple[str, NDArray[Any]]:
-    return (name.removesuffix(BFLOAT16), array.view(jnp.bfloat16)) if name.endswith(BFLOAT16) else (name, array)
 
 
 def _device(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""A torch run in the middle: module, optimizer and masks, and their form as plain arrays."""
+"""A torch run in the middle: module, optimizer and masks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn, optim
 from torch.nn.parallel import DistributedDataParallel
 
-from sparsebench.errors import UserError
 from sparsebench.masks import Masks
 from sparsebench.method import Observe
 from sparsebench.models import Arrays
@@ -23,9 +22,6 @@ from sparsebench.trainer import Task
 if TYPE_CHECKING:
     from sparsebench_torch.recording import Loop
 
-Snapshot = dict[str, NDArray[Any]]
-BFLOAT16 = ":bfloat16"
-"""Ends the name of an array that holds bfloat16 as its bits in int16: NumPy has no such type."""
 FEW = 2**20
 """Weights that one core multiplies sooner than two do: with their masks, what fits its cache."""
 
@@ -152,66 +148,3 @@ def load_weights(module: nn.Module, weights: Arrays) -> None:
 def masks_to(device: torch.device, masks: Masks) -> dict[str, Tensor]:
     """Host masks as bool tensors on a device, in canonical memory order."""
     return {name: torch.from_numpy(np.array(mask, order="C")).to(device) for name, mask in masks.items()}
-
-
-def snapshot(state: TorchState) -> Snapshot:
-    """Module, masks and optimizer as named arrays; Python numbers in the optimizer's state keep their kind.
-
-    Raises:
-        UserError: the optimizer keeps something that is neither a tensor nor a number.
-    """
-    entries: dict[str, object] = {f"module/{name}": value for name, value in state.module.state_dict().items()}
-    entries |= {f"mask/{name}": mask for name, mask in state.masks.items()}
-    entries |= {f"aux/{name}": seen for name, seen in state.aux.items()}
-    for name, parameter in state.module.named_parameters():
-        for key, value in state.optimizer.state.get(parameter, {}).items():
-            entries[f"{'tensor' if isinstance(value, Tensor) else 'number'}/{name}/{key}"] = value
-    for i, group in enumerate(state.optimizer.param_groups):
-        entries |= {f"group/{i}/{key}": value for key, value in group.items() if isinstance(value, int | float)}
-    return dict(_encoded(name, value) for name, value in entries.items() if value is not None)
-
-
-def fill(module: nn.Module, optimizer: optim.Optimizer, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
-    """Put a snapshot back into a fresh module and optimizer; returns the masks."""
-    device = next(module.parameters()).device
-    module.load_state_dict(dict(_decoded(*entry) for entry in _under("module/", arrays).items()))
-    parameters = dict(module.named_parameters())
-    for entry in _under("tensor/", arrays).items():
-        path, tensor = _decoded(*entry)
-        name, _, key = path.rpartition("/")
-        shared = tensor.ndim == 0 and not optimizer.defaults.get("fused")  # torch keeps its counters on the host
-        optimizer.state[parameters[name]][key] = tensor if shared else tensor.to(device)
-    for path, value in _under("number/", arrays).items():
-        name, _, key = path.rpartition("/")
-        optimizer.state[parameters[name]][key] = value.item()
-    for path, value in _under("group/", arrays).items():
-        group, _, key = path.partition("/")
-        if not isinstance(optimizer.param_groups[int(group)].get(key), Tensor):  # what is on the device is set there
-            optimizer.param_groups[int(group)][key] = value.item()
-    return masks_to(device, _under("mask/", arrays))
-
-
-def observed(arrays: Mapping[str, NDArray[Any]], device: torch.device) -> dict[str, Tensor]:
-    """What a snapshot says that the method observed."""
-    return {name: torch.from_numpy(array.copy()).to(device) for name, array in _under("aux/", arrays).items()}
-
-
-def _encoded(name: str, value: object) -> tuple[str, NDArray[Any]]:
-    if isinstance(value, int | float):
-        return name, np.asarray(value)
-    if not isinstance(value, Tensor):
-        raise UserError(f"the optimizer keeps a {type(value).__name__} at {name}: only tensors and numbers are saved")
-    if value.dtype == torch.bfloat16:
-        name, value = name + BFLOAT16, value.view(torch.int16)
-    return name, value.detach().cpu().numpy().copy()
-
-
-def _decoded(name: str, array: NDArray[Any]) -> tuple[str, Tensor]:
-    tensor = torch.from_numpy(array.copy())
-    if name.endswith(BFLOAT16):
-        return name.removesuffix(BFLOAT16), tensor.view(torch.bfloat16)
-    return name, tensor
-
-
-def _under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}

@@ -27,7 +27,8 @@ from sparsebench_torch.data import Data
 from sparsebench_torch.recording import CUDA_GRAPH, Loop, Recorder
 from sparsebench_torch.replicas import Replicas, foreign, meet
 from sparsebench_torch.rewiring import update_masks
-from sparsebench_torch.state import TorchState, fill, load_weights, make, masks_to, numbers, observed, snapshot
+from sparsebench_torch.snapshots import fill, observed, snapshot
+from sparsebench_torch.state import TorchState, load_weights, make, masks_to, numbers
 from sparsebench_torch.steps import gradient, logits, step
 
 

@@ -38,11 +38,16 @@ def aside(root: Path) -> Generator[Path]:
 def flush(folder: Path) -> None:
     """Force a folder's files to disk, so that a rename never shows what a crash could still take away."""
     for path in (*folder.iterdir(), folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        flush_folder(path)
+
+
+def flush_folder(path: Path) -> None:
+    """Force a folder's own entries to disk, renamed ones too, but not what is in them; or a file."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sweep(root: Path) -> None:

@@ -16,19 +16,19 @@ import json
 import shutil
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
-from sparsebench import bounded, tensors
-from sparsebench.aside import alone_in, aside, flush, sweep
+from sparsebench import bounded, environment, tensors
+from sparsebench.aside import alone_in, aside, flush, flush_folder, sweep
 from sparsebench.errors import UserError
-from sparsebench.settings import flat
+from sparsebench.settings import differing, flat
 
-SCHEMA = 1
+SCHEMA = 2
 FOLDER = ".checkpoints"
 KEPT = 2
 PROGRESS = "progress.json"
@@ -45,7 +45,7 @@ Tell = Callable[[str], None]
 class Checkpoint:
     """After `done` iterations of the run whose `config.json` is `identity`; `seconds` is what it has taken so far.
 
-    `resumed` are the iterations after which it was continued from a checkpoint before.
+    `resumed` are the iterations after which it was continued from a checkpoint before, `environment` where it ran.
     """
 
     identity: Mapping[str, Any]
@@ -58,6 +58,7 @@ class Checkpoint:
     state: Arrays
     notes: Arrays
     rewind: Arrays | None = None
+    environment: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def folder(root: Path, id: str) -> Path:
@@ -83,7 +84,7 @@ def held(root: Path, id: str) -> Generator[None]:
 
 
 def write(root: Path, checkpoint: Checkpoint) -> Path:
-    """Add a checkpoint and remove all but the last two.
+    """Add a checkpoint and remove all but it and the one before.
 
     Raises:
         UserError: it cannot be written.
@@ -96,11 +97,13 @@ def write(root: Path, checkpoint: Checkpoint) -> Path:
             target = place / f"{checkpoint.done:012d}"
             shutil.rmtree(target, ignore_errors=True)  # one of that iteration can only be there if it is damaged
             new.rename(target)
+            flush_folder(place)
     except OSError as error:
         raise UserError(
             f"checkpoints in {root} cannot be written ({error.strerror or error}): is there room?"
         ) from error
-    for old in _all(place)[KEPT:]:
+    older = [path for path in _all(place) if path.name <= target.name]
+    for old in {*_all(place)} - {*older[:KEPT]}:  # what is newer was found damaged
         shutil.rmtree(old, ignore_errors=True)
     return target
 
@@ -113,14 +116,19 @@ def _fill(new: Path, checkpoint: Checkpoint) -> None:
         "schema": SCHEMA, "identity": dict(checkpoint.identity), "done": checkpoint.done,
         "active": dict(checkpoint.active), "executed": {name: dict(row) for name, row in checkpoint.executed.items()},
         "events": checkpoint.events, "seconds": checkpoint.seconds, "resumed": list(checkpoint.resumed),
+        "environment": dict(checkpoint.environment),
         "files": {path.name: _digest(path.read_bytes()) for path in sorted(new.iterdir())},
     }  # fmt: skip
     text = json.dumps(facts)
     (new / PROGRESS).write_text(f"{_digest(text.encode())}\n{text}\n")
 
 
-def latest(root: Path, identity: Mapping[str, Any], tell: Tell) -> Checkpoint | None:
-    """The newest checkpoint that is whole; None where there is none. `tell` is given a line for each that is not.
+def latest(
+    root: Path, identity: Mapping[str, Any], tell: Tell, here: Mapping[str, Any] | None = None
+) -> Checkpoint | None:
+    """The newest checkpoint that is whole; None where there is none.
+
+    `tell` is given a line for each that is not, and one if that was written in an environment other than `here`.
 
     Raises:
         UserError: it is one of a run with other settings.
@@ -129,9 +137,11 @@ def latest(root: Path, identity: Mapping[str, Any], tell: Tell) -> Checkpoint | 
         try:
             found = read(path)
         except DAMAGED as error:
-            tell(f"checkpoint {path} is damaged ({' '.join(str(error).split())}): going back to the one before")
+            tell(f"checkpoint {path} cannot be used ({' '.join(str(error).split())}): going back to the one before")
         else:
             _check(path, found.identity, identity)
+            if here and (changed := environment.changed(found.environment, here)):
+                tell(f"run {found.identity['id']} goes on, but need not to the bit: begun with {'; '.join(changed)}")
             return found
     return None
 
@@ -153,7 +163,7 @@ def read(path: Path) -> Checkpoint:
         raise ValueError("it holds no state")
     return Checkpoint(
         facts["identity"], facts["done"], facts["active"], facts["executed"], facts["events"], facts["seconds"],
-        tuple(facts["resumed"]), state, notes, rewind,
+        tuple(facts["resumed"]), state, notes, rewind, facts["environment"],
     )  # fmt: skip
 
 
@@ -179,16 +189,9 @@ def _all(place: Path) -> list[Path]:
 
 
 def _check(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    there, here = dict(flat(found)), dict(flat(wanted))
-    differing = [
-        f"{name} {there.get(name)!r} there, {here.get(name)!r} here"
-        for name in sorted({*there, *here})
-        if there.get(name) != here.get(name)
-    ]
-    if differing:
-        raise UserError(
-            f"checkpoint {path} is of another run ({'; '.join(differing)}): remove that folder to begin from the start"
-        )
+    if found != wanted:
+        what = "; ".join(differing(dict(flat(found)), dict(flat(wanted))))
+        raise UserError(f"checkpoint {path} is of another run ({what}): remove that folder to begin from the start")
 
 
 def _digest(content: bytes) -> str:

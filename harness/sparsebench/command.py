@@ -18,6 +18,8 @@ LENGTHS = ("steps", "epochs", "milestones", "warmup")
 """Those of a record are as long as the run; options are those at multiplier 1."""
 WEIGHTS = "WEIGHTS"
 """Stands for the file of weights to start from, which settings know by its SHA-256."""
+CHECKPOINT = "CHECKPOINT"
+"""Stands for the folder of the checkpoint to go on from, which settings know by its digest."""
 
 
 def train(config: RunConfig, device: str = "cpu") -> tuple[str, ...] | None:
@@ -29,12 +31,13 @@ def train(config: RunConfig, device: str = "cpu") -> tuple[str, ...] | None:
     if lengths is None:
         return None
     recipe = config.recipe.model_dump(exclude=set(LENGTHS), exclude_defaults=True)
-    others = config.model_dump(exclude={"recipe", "weights", *SPELLED}, exclude_defaults=True)
+    others = config.model_dump(exclude={"recipe", "weights", "continued", *SPELLED}, exclude_defaults=True)
     spelled = {name: getattr(config, name) for name in SPELLED}
     return (
         "sparsebench train",
         *_options(spelled | {"recipe": lengths | recipe} | others),
         *([f"--weights {WEIGHTS}"] if config.weights else []),
+        *([f"--continue {CHECKPOINT}"] if config.continued else []),
         *([f"--device {shlex.quote(device)}"] if device != "cpu" else []),
     )
 

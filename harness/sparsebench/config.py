@@ -160,4 +160,7 @@ class RunConfig(Settings):
     weights: Annotated[
         str | None, Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the file of weights to start from")
     ] = None
+    continued: Annotated[
+        str | None, Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of another backend's checkpoint to go on from")
+    ] = None
     rewind: Annotated[int, Field(ge=0, description="keep the weights of this step, for tickets to rewind to")] = 0

@@ -7,15 +7,19 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sparsebench
+from sparsebench.settings import differing, flat
 
 if TYPE_CHECKING:
     from sparsebench.trainer import Backend
+
+
+DECIDING = ("cpu", "threads", "device", "packages")
 
 
 def describe(backend: Backend, device: str, packages: Sequence[str] = ()) -> dict[str, Any]:
@@ -33,6 +37,12 @@ def describe(backend: Backend, device: str, packages: Sequence[str] = ()) -> dic
         },
         "started": now(),
     }
+
+
+def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What is not the same in two descriptions, of all that the bits of a result may depend on."""
+    there, here = ({name: found.get(name) for name in DECIDING} for found in (before, after))
+    return differing(dict(flat(there)), dict(flat(here)))
 
 
 def now() -> str:

@@ -31,14 +31,16 @@ def document(config: RunConfig, fingerprint: str, method: int, model: int, backe
 def cell(config: RunConfig, document: Mapping[str, Any]) -> str:
     """What runs share that differ in nothing but their seed: a hash of settings, data and numerics versions.
 
-    A ticket's source is told by its own cell, since its id has a seed in it.
+    A ticket's source is told by its own cell, since its id has a seed in it; so is a run that this one goes on from.
     """
     shared = {name: document.get(name) for name in ("schema", "data", "numerics")}
-    left_out: dict[str, Any] = {"seed": True, "ticket": {"source"}}
+    left_out: dict[str, Any] = {"seed": True, "ticket": {"source"}, "continued": True}
     if config.weights is None:  # a setting that older cells do not know: they keep their name
         left_out["weights"] = True
     shared["config"] = config.model_dump(mode="json", exclude=left_out)
     shared["ticket"] = document["ticket"]["cell"] if document.get("ticket") else None
+    if before := document.get("continued"):
+        shared["continued"] = {name: before[name] for name in ("cell", "done")}
     return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -30,14 +30,15 @@ class Journal:
         """Seconds spent on each kind of work, compilation included."""
         return {kind: round(sum(e["seconds"] for e in self._of(kind)), 6) for kind in KINDS}
 
-    def steps_per_second(self) -> float | None:
-        """Iterations per second if all steps and all updates were as fast as the fastest tenth of each.
+    def steps_per_second(self, since: int = 0) -> float | None:
+        """Iterations per second if all steps and updates from iteration `since` on were as fast as the fastest tenth.
 
         Those are the ones that no other process disturbed: on a shared machine they agree within a tenth from run to
         run where means differ threefold. What comes first compiles and is left out, and so is evaluation.
         None: not a step was taken.
         """
-        train, update = self._of("train"), self._of("update")
+        train = [event for event in self._of("train") if event["start"] >= since]
+        update = [event for event in self._of("update") if event["iteration"] >= since]
         if not train:
             return None
         lengths = [event["stop"] - event["start"] for event in train]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sparsebench import checkpoints, replicas
 from sparsebench.checkpoints import Checkpoint
@@ -41,6 +41,7 @@ class Keeper:
     keep: Keep
     asked: Asked
     began: float
+    environment: Mapping[str, Any]
     group: Group = field(default_factory=Alone)
     last: float = field(default_factory=time.perf_counter)
 
@@ -73,5 +74,5 @@ class Keeper:
         return Checkpoint(
             current.prepared.identity, done, current.active, current.ledger.executed, current.journal.events,
             time.perf_counter() - self.began, current.resumed,
-            current.trainer.snapshot(current.state), notes, current.rewind,
+            current.trainer.snapshot(current.state), notes, current.rewind, self.environment,
         )  # fmt: skip

@@ -42,6 +42,7 @@ class Job:
     every: float
     data: Path | None = None
     weights: Path | None = None
+    checkpoint: Path | None = None
 
     def text(self) -> str:
         """As JSON."""
@@ -52,7 +53,7 @@ class Job:
     def read(cls, text: str) -> Job:
         """What `text` wrote."""
         given = json.loads(text)
-        places = {name: Path(given[name]) if given[name] else None for name in ("data", "weights")}
+        places = {name: Path(given[name]) if given[name] else None for name in ("data", "weights", "checkpoint")}
         config, records = RunConfig.model_validate(given["config"]), Path(given["records"])
         return cls(config, records, given["device"], given["every"], **places)
 

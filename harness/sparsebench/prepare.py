@@ -8,10 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sparsebench import fitting, identity, plugins, policy, states
+from sparsebench import fitting, handover, identity, plugins, policy, states
+from sparsebench.checkpoints import Checkpoint
 from sparsebench.config import RunConfig, Updates
 from sparsebench.data.source import Dataset
 from sparsebench.errors import UserError
+from sparsebench.handover import Handover
 from sparsebench.method import Method
 from sparsebench.mistakes import refuse, told
 from sparsebench.models import Model, declared_builder
@@ -27,7 +29,7 @@ class Prepared:
     """A run ready to start. `identity` is the record's `config.json`; `sparsities` the plan of each layer.
 
     `first` is the plan of its first masks. `start` are the weights that it is given; without any they are drawn from
-    its seed.
+    its seed. `handover` is the checkpoint of another backend that it goes on from, if any.
     """
 
     config: RunConfig
@@ -38,6 +40,12 @@ class Prepared:
     sparsities: Mapping[str, float]
     first: Mapping[str, float]
     start: Given | None = None
+    handover: Handover | None = None
+
+    @property
+    def before(self) -> Checkpoint | None:
+        """The state that another backend left, if this run goes on from one."""
+        return self.handover and self.handover.checkpoint
 
     @property
     def id(self) -> str:
@@ -46,15 +54,17 @@ class Prepared:
 
 
 def prepare(
-    config: RunConfig, data: Path | None = None, source: Source | None = None, weights: Path | None = None
-) -> Prepared:
+    config: RunConfig, data: Path | None = None, source: Source | None = None, weights: Path | None = None,
+    checkpoint: Path | None = None,
+) -> Prepared:  # fmt: skip
     """Resolve one run; data sets are loaded once per process, from the folder `data` if it is given.
 
-    `source` is the run that the ticket of `config` names, `weights` the file of the weights it is to start from.
+    `source` is the run that the ticket of `config` names, `weights` the file of the weights it is to start from,
+    `checkpoint` the folder of the one it goes on from.
 
     Raises:
         UserError: a name is unknown, the backend cannot build the model, a data set is not there or damaged, the
-            schedule makes no sense, or the ticket or the weights do not fit.
+            schedule makes no sense, or the ticket, the weights or the checkpoint do not fit.
     """
     method = plugins.load("methods", config.method)
     model = plugins.load("models", config.model)
@@ -89,7 +99,11 @@ def prepare(
     if source:
         source.check(config, method, task.prunable, plan)
     document = _document(config, method, model, backend, dataset, source) | {"policy": roles.choices()}
-    return Prepared(config, document, task, method, backend, plan, first, start)
+    before = handover.start(config.continued, checkpoint)
+    if before:
+        before.check(document, backend, plugins.load("backends", before.config.backend), task)
+        document |= {"continued": before.described()}
+    return Prepared(config, document, task, method, backend, plan, first, start, before)
 
 
 def _plan(config: RunConfig, method: Method, task: Task, roles: Policy, sparsity: float) -> dict[str, float]:

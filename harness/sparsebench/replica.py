@@ -28,7 +28,7 @@ def main(text: str, channel: TextIO) -> int:
     try:
         train_one(
             job.config, lambda done, steps: say(done=done, steps=steps), job.data, job.records, job.device,
-            job.weights, job.every, tell=lambda line: say(tell=line),
+            job.weights, job.every, checkpoint=job.checkpoint, tell=lambda line: say(tell=line),
         )  # fmt: skip
     except UserError as error:
         if speaks() or not isinstance(error, SharedError):

@@ -47,7 +47,7 @@ def result(
         **costs(prepared, account, active, ticket.flops if ticket else 0),
         **sizes(task.prunable, active, dense=prepared.method.dense),
         "seconds": {**journal.seconds(), "total": round(total, 6)},
-        "steps_per_second": journal.steps_per_second(),
+        "steps_per_second": journal.steps_per_second(prepared.before.done if prepared.before else 0),
         "finished": now(),
     }
 

@@ -156,17 +156,18 @@ def _run(prepared: Prepared, root: Path, device: str, progress: Progress, keep: 
     trainer, group = joined(prepared.backend, device, launch)
     surroundings = environment.describe(prepared.backend, device, prepared.task.model.packages)
     surroundings["devices"] = launch.devices
-    if prepared.start:
-        surroundings["weights"] = prepared.start.path.name
+    surroundings |= {"continued": prepared.before.environment} if prepared.before else {}
+    surroundings |= {"weights": prepared.start.path.name} if prepared.start else {}
     ticket = tickets.read(prepared, root)
     current = start(prepared, trainer, ticket)
-    if found := read_by_first(group, lambda: checkpoints.latest(root, prepared.identity, keep.tell)):
+    kept = read_by_first(group, lambda: checkpoints.latest(root, prepared.identity, keep.tell, surroundings))
+    if found := kept or prepared.before:
         current = _continued(current, found)
         began -= found.seconds
         surroundings["resumed"] = current.resumed
     agree(group, trainer, current.state)
     with deferred() as asked:
-        end = _ended(current, progress, Keeper(root, keep, asked, began, group))
+        end = _ended(current, progress, Keeper(root, keep, asked, began, surroundings, group))
     agree(group, trainer, current.state)
     weights, masks = trainer.weights(current.state), trainer.masks(current.state)
     current.explored.see(masks)  # those of an update that the run diverged in, too
@@ -196,7 +197,7 @@ def _continued(current: Run, found: Checkpoint) -> Run:
         ledger=Ledger(task.layers, task.recipe.batch_size, executed),
         active=dict(found.active),
         start=found.done,
-        journal=Journal(found.events),
+        journal=Journal([*found.events]),
         rewind=None if found.rewind is None else dict(found.rewind),
         notes=current.notes and current.notes.again(found.notes),
         explored=current.explored.again(found.notes),

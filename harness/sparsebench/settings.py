@@ -28,6 +28,15 @@ def flat(document: Mapping[str, Any], without: Collection[str] = (), prefix: str
             yield f"{prefix}{name}", value
 
 
+def differing(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """The settings that are not the same in both, with their values."""
+    return [
+        f"{name} {there.get(name)!r} there, {here.get(name)!r} here"
+        for name in sorted({*there, *here})
+        if there.get(name) != here.get(name)
+    ]
+
+
 def checked(given: Any, parts: Callable[[Any], T], whole: Sequence[str]) -> T:
     """What `parts` makes of `given`. Pydantic looks at a whole only if its parts are sound; here both are told.
 

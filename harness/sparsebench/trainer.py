@@ -192,11 +192,14 @@ class SparseTrainer(Protocol[State]):
         ...
 
     def snapshot(self, state: State) -> dict[str, NDArray[Any]]:
-        """Everything needed to continue to the bit, as named arrays that safetensors can hold."""
+        """Everything needed to continue to the bit, as named arrays that safetensors can hold.
+
+        What is called as `sparsebench.snapshots` says, another backend can go on from.
+        """
         ...
 
     def restore(self, task: Task, arrays: Mapping[str, NDArray[Any]]) -> State:
-        """The state that `snapshot` described."""
+        """The state that `snapshot` described, this backend's or another's."""
         ...
 
 

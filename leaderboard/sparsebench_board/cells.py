@@ -105,7 +105,7 @@ def settings(cells: Sequence[Known]) -> dict[str, dict[str, Any]]:
     """Cell id -> the settings that set it apart from other cells of these."""
     values: defaultdict[tuple[str, Scope], set[str]] = defaultdict(set)
     for fact in (fact for cell in cells for fact in _facts(cell)):
-        values[fact.name, fact.scope].add(repr(fact.value))
+        values[fact.name, fact.scope] |= {repr(fact.value), *([repr(NOTHING)] if fact.name == "continued" else [])}
     return {
         cell.id: {f.name: f.value for f in _facts(cell) if f.value != NOTHING and len(values[f.name, f.scope]) > 1}
         for cell in cells
@@ -115,10 +115,10 @@ def settings(cells: Sequence[Known]) -> dict[str, dict[str, Any]]:
 def twin(cell: Cell) -> str:
     """The same for cells that differ in nothing but the backend and what means something to one backend alone."""
     config, identity = cell.config, cell.identity
-    own = {"seed": True, "backend": True, "ticket": {"source"}, "recipe": {"memory_format"}}
+    own = {"seed": True, "backend": True, "ticket": {"source"}, "continued": True, "recipe": {"memory_format"}}
     numerics = {name: version for name, version in (identity.get("numerics") or {}).items() if name != "backend"}
     source = {name: value for name, value in (identity.get("ticket") or {}).items() if name != "cell"}
-    shared = [config.model_dump(mode="json", exclude=own), numerics, source, identity.get("data")]
+    shared = [config.model_dump(mode="json", exclude=own), numerics, source, identity.get("data"), _continued(cell)]
     return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -137,9 +137,16 @@ def _facts(cell: Known) -> list[Fact]:
         *(Fact(f"{name}_numerics", versions.get(name), scope) for name, scope in numerics.items()),
         *([] if config.sparsity else [Fact("distribution", config.distribution, alike)]),
         Fact("ticket", _ticket(cell), method),
+        Fact("continued", _continued(cell), backend),
         Fact("rewind", config.rewind, method),
         Fact("weights", (config.weights or NOTHING)[:12], benchmark),
     ]
+
+
+def _continued(cell: Known) -> str:
+    """From which backend's run a cell's runs went on, and after how many iterations."""
+    before = cell.identity.get("continued")
+    return f"from {before['backend']} at {before['done']}" if before else NOTHING
 
 
 def _ticket(cell: Known) -> str:

@@ -20,6 +20,13 @@ Weights = Annotated[
     Path | None,
     Parameter(help="safetensors file to start from: timm's names, of this very network; else drawn from the seed"),
 ]
+Continue = Annotated[
+    Path | None,
+    Parameter(
+        name="--continue",
+        help="another backend's checkpoint to go on from, RECORDS/.checkpoints/RUN/ITERATIONS; settings as they were",
+    ),
+]
 Device = Annotated[Literal["cpu", "cuda"], Parameter(help="where to train")]
 Devices = Annotated[
     int,

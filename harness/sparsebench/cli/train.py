@@ -11,7 +11,7 @@ from cyclopts import Group, Parameter
 from pydantic import Field, model_validator
 from rich.console import Console
 
-from sparsebench import plugins
+from sparsebench import handover, plugins, states
 from sparsebench.aside import sweep
 from sparsebench.asked import Search, asked
 from sparsebench.cli import again as doing
@@ -21,6 +21,7 @@ from sparsebench.cli.live import shown
 from sparsebench.cli.options import (
     CHECKPOINT,
     RUNS,
+    Continue,
     Data,
     Device,
     Devices,
@@ -34,11 +35,11 @@ from sparsebench.cli.options import (
 from sparsebench.cli.output import say, warn
 from sparsebench.cli.work import Entry, prepare_all, recorded, train_one
 from sparsebench.config import Recipe, RunConfig, Updates
+from sparsebench.errors import UserError
 from sparsebench.launch import launched, speaks
 from sparsebench.mistakes import BackendName, DatasetName, MethodName, ModelName
 from sparsebench.progress import Item
 from sparsebench.records import Record, read
-from sparsebench.states import given
 from sparsebench.worker import Event, Finished, Progressed, Started, Work, share_politely
 
 STEPS = 500
@@ -75,6 +76,7 @@ class Settings(RunConfig):
     updates: Annotated[Updates, Parameter(group=GROUPS[2])] = Updates()
     weights: Annotated[str | None, Parameter(parse=False)] = None
     """The command takes the file, which the digest follows from."""
+    continued: Annotated[str | None, Parameter(parse=False)] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -93,6 +95,7 @@ def train(
     settings: Annotated[Settings, Parameter(name="*", group=GROUPS[0])] = DEFAULTS,
     search: Annotated[Search, Parameter(group=GROUPS[4])] = SEARCH,
     weights: Annotated[Weights, Parameter(group=GROUPS[0])] = None,
+    checkpoint: Annotated[Continue, Parameter(group=GROUPS[0])] = None,
     records: Annotated[Records, Parameter(group=GROUPS[3])] = RUNS,
     data: Annotated[Data, Parameter(group=GROUPS[3])] = None,
     device: Annotated[Device, Parameter(group=GROUPS[3])] = "cpu",
@@ -106,10 +109,17 @@ def train(
     doing.check(again, yes)
     check_data(data)
     check_writable(records)
-    digest = given(weights).digest if weights else None
-    config = RunConfig.model_validate(settings.model_dump() | {"weights": digest})
-    devices = several(devices)
-    entries = prepare_all([asked(config, search)], data, records, device, weights, devices)
+    digests = {
+        "weights": states.given(weights).digest if weights else None,
+        "continued": handover.given(checkpoint).digest if checkpoint else None,
+    }
+    config = RunConfig.model_validate(settings.model_dump() | digests)
+    run, devices = asked(config, search), several(devices)
+    if checkpoint and run.source:
+        raise UserError(
+            f"--continue goes on with one run, and {config.method} is many: give --ticket.source, its round"
+        )
+    entries = prepare_all([run], data, records, device, weights, devices, checkpoint)
     entry = entries[-1]
     for name in ignored(entry):
         warn(f"--{name} means nothing to {config.method} with {config.recipe.optimizer}: it is left out of the run")
@@ -118,7 +128,10 @@ def train(
         return 1
     if recorded(records, entry.id) and entry not in redone:
         say("recorded before:")
-    work = partial(train_one, data=data, records=records, device=device, weights=weights, every=every, devices=devices)
+    work = partial(
+        train_one, data=data, records=records, device=device, weights=weights, every=every, devices=devices,
+        checkpoint=checkpoint,
+    )  # fmt: skip
     ends = {
         each.id: _train(each, work, records)
         for each in entries

@@ -59,22 +59,25 @@ class Entry:
             parts.append(" ".join(["from a ticket", *changes]))
         if config.weights:
             parts.append("from weights")
+        if self.prepared.handover:
+            parts.append(f"from {self.prepared.handover.config.backend} to")
         return " ".join((*parts, config.backend))
 
 
 def prepare_all(
     runs: Iterable[Asked], data: Path | None, records: Path = RUNS, device: str = "cpu", weights: Path | None = None,
-    devices: int = 1,
+    devices: int = 1, checkpoint: Path | None = None,
 ) -> list[Entry]:  # fmt: skip
     """Resolve all runs, each after the one its ticket comes from; runs that resolve to the same one appear once.
 
-    `weights` is the file of the weights that they are to start from, where they are.
+    `weights` is the file of the weights that they are to start from, `checkpoint` the folder of the one that they are
+    to go on from, where they are.
 
     Raises:
         UserError: with a line for each mistake in any of them, and for each backend that has no such device, or not so
             many, although it has runs to do.
     """
-    resolver = _Resolver(data, records, weights)
+    resolver = _Resolver(data, records, weights, checkpoint)
     mistakes: dict[str, None] = {}
     needed: set[str] = set()
     for run in runs:
@@ -98,6 +101,7 @@ class _Resolver:
     data: Path | None
     records: Path
     weights: Path | None
+    checkpoint: Path | None
     entries: dict[str, Entry] = field(default_factory=dict[str, Entry])
     known: dict[Asked, str] = field(default_factory=dict[Asked, str])
 
@@ -115,14 +119,13 @@ class _Resolver:
     def _resolved(self, run: Asked) -> Entry:
         config = run.config
         if run.source is None or config.ticket is None:
-            return Entry(
-                config, prepare(config, self.data, _recorded_source(config, self.records), self.weights), listed=False
-            )
+            return self._entry(config, _recorded_source(config, self.records))
         before = self.resolve(run.source)
         config = config.model_copy(update={"ticket": config.ticket.model_copy(update={"source": before.id})})
-        return Entry(
-            config, prepare(config, self.data, _source(before.prepared, self.records), self.weights), listed=False
-        )
+        return self._entry(config, _source(before.prepared, self.records))
+
+    def _entry(self, config: RunConfig, source: Source | None) -> Entry:
+        return Entry(config, prepare(config, self.data, source, self.weights, self.checkpoint), listed=False)
 
 
 def _source(prepared: Prepared, records: Path) -> Source:
@@ -144,7 +147,8 @@ def recorded(records: Path, id: str) -> bool:
 
 def train_one(
     config: RunConfig, report: Callable[[int, int], None], data: Path | None, records: Path, device: str,
-    weights: Path | None = None, every: float = CHECKPOINT, devices: int = 1, tell: Callable[[str], None] = warn,
+    weights: Path | None = None, every: float = CHECKPOINT, devices: int = 1, checkpoint: Path | None = None,
+    tell: Callable[[str], None] = warn,
 ) -> Outcome:  # fmt: skip
     """One run, from settings to record; the work of a worker process. Another command may have been faster.
 
@@ -153,12 +157,13 @@ def train_one(
     """
     from sparsebench import runner
 
-    prepared, launch = prepare(config, data, _recorded_source(config, records), weights), launched()
+    prepared = prepare(config, data, _recorded_source(config, records), weights, checkpoint)
+    launch = launched()
     again = redoing.is_marked(records, prepared.id)
     if launch or redoing.is_due(records, prepared.id):
         starter = starting(prepared.backend) if devices > 1 and not launch else None
         if starter:
-            job = launching.Job(config, records, device, every, data, weights)
+            job = launching.Job(config, records, device, every, data, weights, checkpoint)
             launching.train(starter(devices), job, devices, report, tell, records / launching.LOG)
         else:
             runner.run(prepared, records, device, report, runner.Keep(every, tell), launch or Launch(devices))
