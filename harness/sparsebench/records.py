@@ -211,15 +211,6 @@ def _unpacked(bits: NDArray[np.uint8], shape: Sequence[int]) -> NDArray[np.bool_
 # ---- writing --------------------------------------------------------------------------------------------------
 
 
-def place(folder: Path, target: Path) -> None:
-    """Rename a folder into place; a record already there is left alone."""
-    try:
-        folder.rename(target)
-    except OSError:
-        if not (target / "result.json").is_file():  # not a record: something else is in the way
-            raise
-
-
 def write(
     root: Path,
     id: str,
@@ -229,7 +220,7 @@ def write(
     masks: Mapping[str, NDArray[np.bool_]],
     rewind: Mapping[str, NDArray[Any]] | None = None,
     moved: Movement | None = None,
-    place: Callable[[Path, Path], None] = place,
+    place: Callable[[Path, Path], None] | None = None,
 ) -> Path:
     """Write a record aside, flush it to disk, rename it into place; a record already there is left alone.
 
@@ -238,7 +229,7 @@ def write(
     Raises:
         UserError: it cannot be written.
     """
-    with _new(root, id, place) as folder:
+    with _new(root, id, place or _place) as folder:
         for name in DOCUMENTS:
             (folder / f"{name}.json").write_text(json.dumps(documents[name], indent=1, allow_nan=False) + "\n")
         lines = (json.dumps(event, allow_nan=False) + "\n" for event in events)
@@ -259,7 +250,7 @@ def copy(record: Record, root: Path) -> None:
     Raises:
         UserError: it cannot be written.
     """
-    with _new(root, record.id, place) as folder:
+    with _new(root, record.id, _place) as folder:
         moved = (record.path / MOVEMENT).is_file()
         for name in (*FILES, *([REWIND] if record.config.rewind else []), *([MOVEMENT] if moved else [])):
             shutil.copyfile(record.path / name, folder / name)
@@ -283,3 +274,11 @@ def _new(root: Path, id: str, place: Callable[[Path, Path], None]) -> Generator[
 def packed(masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.uint8]]:
     """Each mask as bits, eight to a byte, highest bit first, in canonical flat order."""
     return {name: np.packbits(np.ascontiguousarray(mask).reshape(-1)) for name, mask in masks.items()}
+
+
+def _place(folder: Path, target: Path) -> None:
+    try:
+        folder.rename(target)
+    except OSError:
+        if not (target / "result.json").is_file():  # not a record: something else is in the way
+            raise

@@ -144,7 +144,7 @@ def _run(prepared: Prepared, root: Path, device: str, progress: Progress, keep: 
     }
     weights, masks = trainer.weights(current.state), trainer.masks(current.state)
     movement = current.notes.movement() if current.notes else None
-    place = redoing.replace if redoing.is_marked(root, prepared.id) else records.place
+    place = redoing.replace if redoing.is_marked(root, prepared.id) else None
     return records.write(
         root, prepared.id, documents, current.journal.events, weights, masks, current.rewind, movement, place
     )
