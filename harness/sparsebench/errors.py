@@ -18,6 +18,7 @@ class NonFiniteScoreError(UserError):
             f"layer {layer!r}: the {role} score is not finite; scores must be finite float32: "
             "lower the learning rate or look at this layer's weights and gradients"
         )
+        self.layer, self.role = layer, role
 
 
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> UserError:

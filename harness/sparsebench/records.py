@@ -6,12 +6,16 @@ all. Nothing in it is ever executed: JSON, JSON lines and safetensors.
     config.json          the run's resolved settings, data fingerprint and numerics versions: what its id hashes
     environment.json     hardware, versions, commit, device: recorded, not hashed
     layers.json          the network's input, and every prunable layer: shape, size, active, density, macs
-    events.jsonl         one line per training segment, mask update and evaluation, in order
-    result.json          accuracy, FLOPs, bytes, speed, share of connections that were ever active (`explored`, R_s)
+    events.jsonl         one line per training segment, mask update and evaluation, in order; the last of a run that
+                         diverged tells how, in place of the one that was to be (JSON has no NaN)
+    result.json          accuracy, FLOPs, bytes, speed, share of connections that were ever active (`explored`, R_s);
+                         its `status` is complete, or diverged: no accuracy then, and what was executed until then
     weights.safetensors  final parameters and running statistics, canonical layout
     masks.safetensors    final masks, bit-packed in canonical flat order (uint8), shapes in the metadata
     movement.safetensors how masks moved (sparsebench.movement), where they did; older records have none
     rewind.safetensors   the same at the step that tickets rewind to, where the run was asked to keep them
+
+Weights and masks of a run that diverged are those it ended with: hardly a finite number among them may be left.
 """
 
 from __future__ import annotations
@@ -32,9 +36,10 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from sparsebench import mistakes, movement, tensors
+from sparsebench import divergence, mistakes, movement, tensors
 from sparsebench.aside import aside, flush
 from sparsebench.config import RunConfig
+from sparsebench.divergence import Divergence
 from sparsebench.errors import UserError
 from sparsebench.movement import Movement
 
@@ -58,6 +63,8 @@ class Record:
     identity: Json
     environment: Json
     result: Json
+    diverged: Divergence | None = None
+    """When and how the run diverged, if it did."""
     find: Callable[[str], Path] | None = field(default=None, compare=False, repr=False)
     """Where one of its files is, for a record whose files are not in the folder `path`."""
 
@@ -85,6 +92,8 @@ class Record:
 
     def events(self) -> list[Json]:
         """Training segments (`kind: train`), updates (`update`) and evaluations (`evaluate`), in order.
+
+        Of a run that diverged the last is `diverged`, with what its result says of it and what it did meanwhile.
 
         Raises:
             UserError: the file is missing or damaged; so do the other two.
@@ -164,7 +173,7 @@ def of(path: Path, identity: Json, environment: Json, result: Json) -> Record:
     if identity["schema"] != SCHEMA:
         raise ValueError(f"it has schema {identity['schema']}, this version reads schema {SCHEMA}")
     config = RunConfig.model_validate(identity["config"])
-    return Record(path, str(identity["id"]), config, identity, environment, result)
+    return Record(path, str(identity["id"]), config, identity, environment, result, divergence.of(result))
 
 
 @contextmanager
@@ -251,8 +260,10 @@ def copy(record: Record, root: Path) -> None:
         UserError: it cannot be written.
     """
     with _new(root, record.id, _place) as folder:
-        moved = (record.path / MOVEMENT).is_file()
-        for name in (*FILES, *([REWIND] if record.config.rewind else []), *([MOVEMENT] if moved else [])):
+        there = [name for name in (REWIND, MOVEMENT) if (record.path / name).is_file()]
+        if record.config.rewind and not record.diverged:  # it may not have come so far
+            there = list(dict.fromkeys((REWIND, *there)))
+        for name in (*FILES, *there):
             shutil.copyfile(record.path / name, folder / name)
 
 

@@ -15,7 +15,7 @@ from sparsebench import pool, suite
 from sparsebench.aside import sweep
 from sparsebench.asked import from_weights
 from sparsebench.cli import again as doing
-from sparsebench.cli import board, dry
+from sparsebench.cli import board, dry, lost
 from sparsebench.cli.live import shown
 from sparsebench.cli.network import Format
 from sparsebench.cli.only import only as matching
@@ -32,8 +32,8 @@ from sparsebench.cli.options import (
     check_writable,
     with_records,
 )
-from sparsebench.cli.output import complain, say
-from sparsebench.cli.plan import Plan, forecasts
+from sparsebench.cli.output import complain, say, warn
+from sparsebench.cli.plan import Plan, diverged, forecasts
 from sparsebench.cli.work import Entry, prepare_all, recorded, train_one
 from sparsebench.errors import UserError
 from sparsebench.progress import Item
@@ -65,9 +65,10 @@ def run(
     ] = False,
     format: Annotated[Format, Parameter(help="how to print what a dry run says")] = "table",
 ) -> int:
-    """Train what is missing of a suite, then print its board.
+    """Train what is missing of a suite, then print its board; 0 where all of it is recorded, 1 where runs failed.
 
-    Every finished run is recorded at once: interrupt when you like, the same command does the rest.
+    Every finished run is recorded at once: interrupt when you like, the same command does the rest. A run that
+    diverged is recorded, and would diverge again: it is told of, and does not count as failed.
     """
     doing.check(again, yes)
     if format != "table" and not dry_run:
@@ -86,7 +87,8 @@ def run(
     workers = workers or len(pool.available_cores())
     if dry_run:
         measured = dry.measured(missing, data, device, workers)
-        dry.told(Plan(entries, missing, forecasts(entries, records), measured, min(workers, len(missing))), format)
+        expected, lost_before = forecasts(entries, records), diverged(entries, records)
+        dry.told(Plan(entries, missing, expected, measured, min(workers, len(missing)), lost_before), format)
         return 0
     if redone and not doing.agreed(redone, records, yes):
         return 1
@@ -100,6 +102,8 @@ def run(
         say(board.table(found, "table"))
         say(f"next: {with_records('sparsebench ui', records)}")
     doing.told(redone, ends, records)
+    if line := lost.told(entries, found):
+        warn(line)
     _report(failures, entries, records / LOG)
     return 1 if failures else 0
 

@@ -39,6 +39,8 @@ from sparsebench.states import given
 from sparsebench.worker import Event, Finished, Progressed, Started, Work, share_politely
 
 STEPS = 500
+DIVERGED = 1
+"""The exit code of a run that did not reach its end."""
 
 
 GROUPS = (
@@ -96,7 +98,7 @@ def train(
     yes: Annotated[doing.Yes, Parameter(group=GROUPS[3])] = False,
     mlflow: Annotated[MLflow, Parameter(group=GROUPS[3])] = True,
 ) -> int:
-    """Train one network and print what it reaches and costs."""
+    """Train one network and print what it reaches and costs; 1 where it diverged: it is recorded, without an end."""
     doing.check(again, yes)
     check_data(data)
     check_writable(records)
@@ -121,7 +123,7 @@ def train(
     if mlflow:
         board.mirror_pending([record], records)
     doing.told(redone, ends, records)
-    return 0
+    return DIVERGED if record.diverged else 0
 
 
 def ignored(entry: Entry) -> list[str]:
@@ -158,12 +160,14 @@ def summary(entry: Entry, record: Record) -> list[str]:
     """A finished run in a few lines."""
     config, result = record.config, record.result
     training, inference = (_share(result[name]) for name in ("training_ratio", "inference_ratio"))
-    rate, seconds = result["steps_per_second"], result["seconds"]["total"]
+    reached = f"none: the run {record.diverged}" if record.diverged else f"{100 * result['accuracy']:.2f} %"
+    steps = f"{result['steps']:,} steps" + (" were to be" if record.diverged else "")
+    pace = "" if result["steps_per_second"] is None else f", {result['steps_per_second']:,.0f} a second"
     return [
         f"{entry.label} on {config.dataset}, {config.model}, seed {config.seed}",
-        f"  test accuracy  {100 * result['accuracy']:.2f} %",
+        f"  test accuracy  {reached}",
         f"  FLOPs          training {training} of dense, inference {inference} of dense",
-        f"  speed          {result['steps']:,} steps, {rate:,.0f} a second, {seconds:.1f} s in all",
+        f"  speed          {steps}{pace}, {result['seconds']['total']:.1f} s in all",
         f"  record         {record.path}",
     ]
 

@@ -12,6 +12,7 @@ from sparsebench.cli.devices import absent
 from sparsebench.cli.options import CHECKPOINT, RUNS
 from sparsebench.cli.output import warn
 from sparsebench.config import RunConfig, digits
+from sparsebench.divergence import Divergence
 from sparsebench.errors import UserError
 from sparsebench.mistakes import refuse
 from sparsebench.prepare import Prepared, prepare
@@ -141,10 +142,10 @@ def recorded(records: Path, id: str) -> bool:
 def train_one(
     config: RunConfig, report: Callable[[int, int], None], data: Path | None, records: Path, device: str,
     weights: Path | None = None, every: float = CHECKPOINT,
-) -> tuple[str, ...]:  # fmt: skip
-    """One run, from settings to record; the work of a worker process. Another command may have been faster.
+) -> Divergence | None:  # fmt: skip
+    """One run, from settings to record, and how it diverged, if it did; the work of a worker process.
 
-    Returns what came out differently, where it was done again.
+    Another command may have been faster. What a run that is done again replaces is kept if it is different.
     """
     from sparsebench import runner
 
@@ -152,7 +153,9 @@ def train_one(
     again = redoing.is_marked(records, prepared.id)
     if redoing.is_due(records, prepared.id):
         runner.run(prepared, records, device, report, runner.Keep(every, warn))
-    return differences(records, prepared.id) if again else ()
+    if again:
+        differences(records, prepared.id)
+    return read(records / prepared.id).diverged
 
 
 def differences(records: Path, id: str) -> tuple[str, ...]:
