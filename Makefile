@@ -3,12 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quick test lint types tests docs bench clean
+.PHONY: quick test lint types audit tests docs bench clean
 
 quick: $(VENV)/ready
 	$(BIN)/sparsebench run quick
 
-test: lint types tests
+test: lint types audit tests
 
 lint: $(VENV)/ready
 	$(BIN)/ruff format --check .
@@ -16,6 +16,9 @@ lint: $(VENV)/ready
 
 types: $(VENV)/ready
 	$(BIN)/pyright
+
+audit: $(VENV)/ready
+	$(BIN)/python .ci/audit.py
 
 tests: $(VENV)/ready
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadscope

@@ -11,14 +11,12 @@ from sparsebench_board import mirror, page
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A working folder with the toy plugins installed, a suite file, and MLflow out of the way."""
+def toys(tmp_path, monkeypatch):
+    """A working folder with the toy plugins installed, and a suite file."""
     toy.install(tmp_path / "site")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     plugins._entries.cache_clear()
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(mirror, "mirror", _mirror)
-    monkeypatch.setattr(page, "publish", lambda *arguments: None)
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     Path("toys.toml").write_text(toy.SUITE)
@@ -32,8 +30,22 @@ def _mirror(found, uri, artifacts):
 
 
 @pytest.fixture
-def command(folder, capfd):
+def folder(toys, monkeypatch):
+    """The same, and MLflow is out of the way."""
+    monkeypatch.setattr(mirror, "mirror", _mirror)
+    monkeypatch.setattr(page, "publish", lambda *arguments: None)
+    return toys
+
+
+@pytest.fixture
+def command(folder, whole_command):
     """Runs a command line: (exit code, lines of output, lines of errors)."""
+    return whole_command
+
+
+@pytest.fixture
+def whole_command(toys, capfd):
+    """The same with MLflow."""
 
     def run(*arguments):
         capfd.readouterr()

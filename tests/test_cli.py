@@ -43,7 +43,9 @@ def test_run_does_what_is_missing_and_only_that(command):
 
     code, again, err = command("run", "toys.toml")
     assert (code, err) == (0, [])
-    assert again == out[out.index("MLflow runs: 4 new") + 1 :], "the same board, and nothing else"
+    told = out[-len(again) - 1 :]
+    assert told[-2:] == ["MLflow runs: 4 new", again[-1]]
+    assert again[:-1] == told[:-2], "the same board, and nothing else"
 
     lost = ids()[1]
     shutil.rmtree(Path("runs") / lost)

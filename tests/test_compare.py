@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import records_fixture as fixture
-from sparsebench import records, tensors
+from sparsebench import bits, records, tensors
 from sparsebench_board.comparing import compared
 
 pytest_plugins = ("command_line",)
@@ -81,7 +81,7 @@ def test_masks_and_weights(pair):
     moved[0, :3] += np.float32(0.25)
     moved[1, 1] = np.nan
     shapes = json.dumps({"fc1": mask.shape})
-    tensors.write(other / "masks.safetensors", records.packed({"fc1": mask}), {"shapes": shapes})
+    tensors.write(other / "masks.safetensors", bits.packed({"fc1": mask}), {"shapes": shapes})
     tensors.write(other / "weights.safetensors", {"fc1.weight": moved, "fc2.weight": moved}, {})
     assert told(record, other) == {
         "masks": ("fc1: 2 of 1,000 differ",),

@@ -151,7 +151,7 @@ def test_a_record_made_anew_replaces_its_run(found, store):
     assert mirror(again, *store) == Outcome(present=5)
 
 
-@pytest.mark.parametrize("interrupted", ["log_batch", "log_artifacts", "set_terminated"])
+@pytest.mark.parametrize("interrupted", ["log_batch", "log_artifact", "set_terminated"])
 def test_an_interrupted_mirror_is_completed(found, store, monkeypatch, interrupted):
     def interrupt(*arguments, **named):
         raise KeyboardInterrupt

@@ -201,7 +201,7 @@ def test_a_mirror_that_was_interrupted_is_not_shown(tmp_path, store, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(tracking.load(), "log_artifacts", interrupt)
+        patch.setattr(tracking.load(), "log_artifact", interrupt)
         with pytest.raises(KeyboardInterrupt):
             mirror([second], *store)
     assert [record.id for record in mirrored.read_all(store[0])] == [first.id]

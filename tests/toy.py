@@ -16,9 +16,11 @@ from sparsebench.masks import Change, host_noise, rewire
 from sparsebench.method import Signals
 from sparsebench.trainer import Backend, FrameworkCount, Metrics, Report, Tally
 
-USER_ERROR, CRASH, KILLED, SLOW, DIVERGING = 101, 102, 103, 104, 105
+USER_ERROR, CRASH, KILLED, SLOW, DIVERGING, GREEDY = 101, 102, 103, 104, 105, 106
 DIVERGED_AT = 5
 """The iteration at which a run of that seed loses its loss."""
+MENDED, LOG = "mended", "TOY_LOG"
+"""A file in the working folder that makes everybody behave; where TOY_LOG says, a line is added for each run begun."""
 
 ENTRY_POINTS = """
 [sparsebench.backends]
@@ -64,9 +66,16 @@ class Toy:
         return FrameworkCount("fingers", None)
 
     def init(self, task, weights, masks):
+        if LOG in os.environ:
+            with open(os.environ[LOG], "a") as log:
+                log.write("begun\n")
         return dict(weights), masks, task
 
     def train(self, state, method, feed, start, stop):
+        if Path(MENDED).exists():
+            return state, Tally(np.full(stop - start, 0.5, np.float32))
+        if feed.seed == GREEDY:
+            np.empty(1 << 55)
         if feed.seed == USER_ERROR:
             raise UserError("the toy was given seed 101: give another")
         if feed.seed == CRASH:

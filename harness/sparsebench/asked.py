@@ -25,7 +25,7 @@ class Search(Settings):
     """How lottery tickets are searched for. Source: Frankle and Carbin, ICLR 2019; Frankle et al., ICML 2020."""
 
     remove: Annotated[
-        float, Field(gt=0, lt=1, description="share of the remaining connections that a round removes")
+        float, Field(ge=0.02, lt=1, description="share of the remaining connections that a round removes")
     ] = 0.2
     rewind: Annotated[int, Field(ge=0, description="step whose weights every round starts from")] = 0
 

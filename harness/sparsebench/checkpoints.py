@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
+from pydantic_core import from_json
 
-from sparsebench import tensors
+from sparsebench import bounded, tensors
 from sparsebench.aside import alone_in, aside, flush, sweep
 from sparsebench.errors import UserError
 from sparsebench.settings import flat
@@ -76,7 +77,7 @@ def held(root: Path, id: str) -> Generator[None]:
         try:
             stack.enter_context(alone_in(place))
         except OSError as error:
-            raise UserError(f"cannot write to {place} ({error.strerror}): give another folder of records") from error
+            raise UserError(f"cannot write to {root} ({error.strerror}): give another folder of records") from error
         sweep(place)
         yield
 
@@ -96,7 +97,9 @@ def write(root: Path, checkpoint: Checkpoint) -> Path:
             shutil.rmtree(target, ignore_errors=True)  # one of that iteration can only be there if it is damaged
             new.rename(target)
     except OSError as error:
-        raise UserError(f"checkpoint of {place.name} cannot be written ({error}): is there room?") from error
+        raise UserError(
+            f"checkpoints in {root} cannot be written ({error.strerror or error}): is there room?"
+        ) from error
     for old in _all(place)[KEPT:]:
         shutil.rmtree(old, ignore_errors=True)
     return target
@@ -139,23 +142,28 @@ def read(path: Path) -> Checkpoint:
     Raises:
         OSError, ValueError, KeyError, TypeError: it is damaged.
     """
-    digest, _, text = (path / PROGRESS).read_text().partition("\n")
-    if digest != _digest(text.rstrip("\n").encode()):
+    digest, _, text = bounded.own(path / PROGRESS, bounded.json_room()).partition(b"\n")
+    if digest.decode() != _digest(text.rstrip(b"\n")):
         raise ValueError(f"{PROGRESS} does not match its digest")
-    facts = json.loads(text)
+    facts = from_json(text)
     if facts["schema"] != SCHEMA:
         raise ValueError(f"schema {facts['schema']}, this version reads {SCHEMA}")
-    for name, expected in facts["files"].items():
-        if _digest((path / Path(name).name).read_bytes()) != expected:
-            raise ValueError(f"{name} does not match its digest")
-    files = [path / f"{name}.safetensors" for name in PARTS]
-    state, notes, rewind = (tensors.read(file)[0] if file.name in facts["files"] else None for file in files)
+    state, notes, rewind = (_arrays(path / f"{name}.safetensors", facts["files"]) for name in PARTS)
     if state is None or notes is None:
         raise ValueError("it holds no state")
     return Checkpoint(
         facts["identity"], facts["done"], facts["active"], facts["executed"], facts["events"], facts["seconds"],
         tuple(facts["resumed"]), state, notes, rewind,
     )  # fmt: skip
+
+
+def _arrays(path: Path, digests: Mapping[str, str]) -> Arrays | None:
+    if path.name not in digests:
+        return None
+    content = bounded.own(path, bounded.room() // tensors.COPIES)
+    if _digest(content) != digests[path.name]:
+        raise ValueError(f"{path.name} does not match its digest")
+    return tensors.parsed(content, path.name)[0]
 
 
 def remove(root: Path, id: str) -> None:

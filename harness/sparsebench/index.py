@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from pydantic_core import from_json, to_json
 
-from sparsebench import mistakes, records
+from sparsebench import bounded, mistakes, records
 from sparsebench.aside import place
 from sparsebench.records import BRIEF, DOCUMENTS, Json, Record
 
@@ -114,7 +114,7 @@ def _settled(stamp: Stamp, now: int) -> bool:
 def _kept(root: Path) -> Entries:
     try:
         with _without_pauses():
-            found = from_json((root / NAME).read_bytes())
+            found = from_json(bounded.own(root / NAME, bounded.json_room()))
             entries: Any = found["entries"] if found["version"] == VERSION else {}
     except (OSError, KeyError, TypeError, ValueError):
         return {}

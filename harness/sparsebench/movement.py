@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import from_json
 
 from sparsebench import noise
 from sparsebench.layers import Layer
@@ -67,7 +68,9 @@ def from_file(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -
     Raises:
         KeyError, ValueError, TypeError: something is missing or does not fit.
     """
-    layers, sizes = (tuple(json.loads(metadata[name])) for name in ("layers", "sizes"))
+    layers, sizes = (tuple(from_json(metadata[name])) for name in ("layers", "sizes"))
+    if any(type(size) is not int or size < 0 for size in sizes):
+        raise ValueError("movement.safetensors: a layer's size is no number of connections")
     notes = len(arrays["iterations"])
     shapes = {"iterations": (notes,), **dict.fromkeys(COUNTS, (notes, len(layers)))}
     shapes["bits"] = (notes, -(-sampled(sizes) // 8))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sparsebench.divergence import Divergence
+from sparsebench.outcome import Outcome
 from sparsebench.worker import Event, Failed, Finished, Progressed, Started
 
 
@@ -91,7 +91,7 @@ class Tracker:
             case Finished() | Failed():
                 self._since.pop(id, None)
                 done = cell.current.pop(id, 0)
-                if isinstance(event, Finished) and isinstance(event.result, Divergence):
+                if isinstance(event, Finished) and isinstance(event.result, Outcome) and event.result.diverged:
                     cell.diverged += 1
                     cell.steps -= item.steps - done
                     cell.over += done

@@ -21,7 +21,6 @@ Weights and masks of a run that diverged are those it ended with: hardly a finit
 from __future__ import annotations
 
 import json
-import math
 import re
 import shutil
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -36,7 +35,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from sparsebench import divergence, mistakes, movement, tensors
+from sparsebench import bits, bounded, divergence, mistakes, movement, tensors
 from sparsebench.aside import aside, flush
 from sparsebench.config import RunConfig
 from sparsebench.divergence import Divergence
@@ -72,6 +71,11 @@ class Record:
         """The path of one of its files, if it has it."""
         return self.find(name) if self.find else self.path / name
 
+    def own(self) -> list[Path]:
+        """Its files that are there; no links, and nothing that somebody put beside them."""
+        paths = [self.path / name for name in (*FILES, REWIND, MOVEMENT)]
+        return [path for path in paths if path.is_file() and not path.is_symlink()]
+
     @property
     def layers(self) -> list[Json]:
         """Every prunable layer: name, kind, shape, size, active, density, macs; raises as `events` does."""
@@ -85,7 +89,7 @@ class Record:
     @cached_property
     def _table(self) -> Json:
         with _reading(self.path):
-            table = document("layers.json", self.file("layers.json").read_bytes())
+            table = _document(self.file("layers.json"))
             if not isinstance(table["layers"], list):
                 raise TypeError("layers.json holds no list of layers")
             return table
@@ -99,7 +103,8 @@ class Record:
             UserError: the file is missing or damaged; so do the other two.
         """
         with _reading(self.path):
-            return [from_json(line) for line in self.file("events.jsonl").read_bytes().splitlines()]
+            content = bounded.own(self.file("events.jsonl"), bounded.json_room())
+            return [from_json(line) for line in content.splitlines()]
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """Final parameters and running statistics: name -> array, canonical layout."""
@@ -114,8 +119,9 @@ class Record:
     def masks(self) -> dict[str, NDArray[np.bool_]]:
         """Final masks: layer name -> bool, canonical shape; none for a dense run."""
         with _reading(self.path):
-            packed, metadata = tensors.read(self.file("masks.safetensors"))
-            return {name: _unpacked(packed[name], shape) for name, shape in json.loads(metadata["shapes"]).items()}
+            packed, metadata = tensors.read(self.file("masks.safetensors"), bits.COPIES)
+            shapes = document("masks.safetensors", metadata["shapes"])
+            return {name: bits.unpacked(packed[name], shape) for name, shape in shapes.items()}
 
     def movement(self) -> Movement | None:
         """How the masks moved; None for masks that never did, and for older records."""
@@ -158,8 +164,7 @@ def read(path: Path) -> Record:
         UserError: a document is missing, damaged or of another schema.
     """
     with _reading(path):
-        names = [f"{name}.json" for name in BRIEF]
-        record = of(path, *(document(name, (path / name).read_bytes()) for name in names))
+        record = of(path, *(_document(path / f"{name}.json") for name in BRIEF))
     _ = record.layers  # read now: a record that is damaged is refused as a whole
     return record
 
@@ -172,8 +177,10 @@ def of(path: Path, identity: Json, environment: Json, result: Json) -> Record:
     """
     if identity["schema"] != SCHEMA:
         raise ValueError(f"it has schema {identity['schema']}, this version reads schema {SCHEMA}")
+    if not (isinstance(id := identity["id"], str) and NAME.fullmatch(id)):
+        raise ValueError(f"its id {id!r} cannot name a record")
     config = RunConfig.model_validate(identity["config"])
-    return Record(path, str(identity["id"]), config, identity, environment, result, divergence.of(result))
+    return Record(path, id, config, identity, environment, result, divergence.of(result))
 
 
 @contextmanager
@@ -195,7 +202,11 @@ def _reading(path: Path) -> Generator[None]:
     )
 
 
-def document(name: str, text: bytes) -> Json:
+def _document(path: Path) -> Json:
+    return document(path.name, bounded.own(path, bounded.DOCUMENT))
+
+
+def document(name: str, text: bytes | str) -> Json:
     """The object that is the content of a file of that name.
 
     Raises:
@@ -210,14 +221,16 @@ def document(name: str, text: bytes) -> Json:
     return cast("Json", found)
 
 
-def _unpacked(bits: NDArray[np.uint8], shape: Sequence[int]) -> NDArray[np.bool_]:
-    size = math.prod(shape)
-    if bits.dtype != np.uint8 or bits.shape != (-(-size // 8),):
-        raise ValueError(f"masks.safetensors holds {bits.dtype} {bits.shape} for a mask of shape {tuple(shape)}")
-    return np.unpackbits(bits, count=size).reshape(shape).astype(np.bool_)
-
-
 # ---- writing --------------------------------------------------------------------------------------------------
+
+
+def place(folder: Path, target: Path) -> None:
+    """Rename a folder into place; a record already there is left alone."""
+    try:
+        folder.rename(target)
+    except OSError:
+        if not (target / "result.json").is_file():  # not a record: something else is in the way
+            raise
 
 
 def write(
@@ -229,7 +242,7 @@ def write(
     masks: Mapping[str, NDArray[np.bool_]],
     rewind: Mapping[str, NDArray[Any]] | None = None,
     moved: Movement | None = None,
-    place: Callable[[Path, Path], None] | None = None,
+    place: Callable[[Path, Path], None] = place,
 ) -> Path:
     """Write a record aside, flush it to disk, rename it into place; a record already there is left alone.
 
@@ -238,14 +251,14 @@ def write(
     Raises:
         UserError: it cannot be written.
     """
-    with _new(root, id, place or _place) as folder:
+    with _new(root, id, place) as folder:
         for name in DOCUMENTS:
             (folder / f"{name}.json").write_text(json.dumps(documents[name], indent=1, allow_nan=False) + "\n")
         lines = (json.dumps(event, allow_nan=False) + "\n" for event in events)
         (folder / "events.jsonl").write_text("".join(lines))
         tensors.write(folder / "weights.safetensors", weights, {})
         shapes = json.dumps({name: mask.shape for name, mask in masks.items()})
-        tensors.write(folder / "masks.safetensors", packed(masks), {"shapes": shapes})
+        tensors.write(folder / "masks.safetensors", bits.packed(masks), {"shapes": shapes})
         if rewind is not None:
             tensors.write(folder / REWIND, rewind, {})
         if moved is not None:
@@ -259,7 +272,7 @@ def copy(record: Record, root: Path) -> None:
     Raises:
         UserError: it cannot be written.
     """
-    with _new(root, record.id, _place) as folder:
+    with _new(root, record.id, place) as folder:
         there = [name for name in (REWIND, MOVEMENT) if (record.path / name).is_file()]
         if record.config.rewind and not record.diverged:  # it may not have come so far
             there = list(dict.fromkeys((REWIND, *there)))
@@ -279,17 +292,6 @@ def _new(root: Path, id: str, place: Callable[[Path, Path], None]) -> Generator[
             flush(folder)
             place(folder, root / id)
     except OSError as error:
-        raise UserError(f"record {root / id} cannot be written ({error}): is there room, and may you write?") from error
-
-
-def packed(masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.uint8]]:
-    """Each mask as bits, eight to a byte, highest bit first, in canonical flat order."""
-    return {name: np.packbits(np.ascontiguousarray(mask).reshape(-1)) for name, mask in masks.items()}
-
-
-def _place(folder: Path, target: Path) -> None:
-    try:
-        folder.rename(target)
-    except OSError:
-        if not (target / "result.json").is_file():  # not a record: something else is in the way
-            raise
+        raise UserError(
+            f"records in {root} cannot be written ({error.strerror or error}): is there room, and may you write?"
+        ) from error

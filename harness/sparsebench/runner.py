@@ -158,7 +158,7 @@ def _run(prepared: Prepared, root: Path, device: str, progress: Progress, keep: 
         began -= found.seconds
         surroundings["resumed"] = current.resumed
     with deferred() as asked:
-        end = _ended(current, progress, _Keeper(root, keep.every, asked, began))
+        end = _ended(current, progress, _Keeper(root, keep, asked, began))
     weights, masks = trainer.weights(current.state), trainer.masks(current.state)
     current.explored.see(masks)  # those of an update that the run diverged in, too
     documents = {
@@ -172,7 +172,7 @@ def _run(prepared: Prepared, root: Path, device: str, progress: Progress, keep: 
         },
     }
     movement = current.notes.movement() if current.notes else None
-    place = redoing.replace if redoing.is_marked(root, prepared.id) else None
+    place = redoing.replace if redoing.is_marked(root, prepared.id) else records.place
     return records.write(
         root, prepared.id, documents, current.journal.events, weights, masks, current.rewind, movement, place
     )
@@ -201,21 +201,23 @@ class _Keeper:
     """Keeps a checkpoint when one is due."""
 
     root: Path
-    every: float
+    keep: Keep
     asked: Asked
     began: float
     last: float = field(default_factory=time.perf_counter)
 
     def visit(self, current: Run, done: int) -> None:
-        """After a leg that is not the last.
+        """After a leg that is not the last. A checkpoint that cannot be written is told, and the run goes on.
 
         Raises:
-            Stopped: the run was asked to end, and its checkpoint is kept.
-            UserError: it cannot be written.
+            Stopped: the run was asked to end, and its checkpoint is kept, if there was room for it.
         """
         stop = self.asked()
-        if stop or time.perf_counter() - self.last >= self.every:
-            checkpoints.write(self.root, self._checkpoint(current, done))
+        if stop or time.perf_counter() - self.last >= self.keep.every:
+            try:
+                checkpoints.write(self.root, self._checkpoint(current, done))
+            except UserError as error:  # the disk is full: the one before serves, and there may be room next time
+                self.keep.tell(str(error))
             self.last = time.perf_counter()
         if stop:
             raise Stopped

@@ -6,14 +6,15 @@ Here it is read from files, timm's checkpoints and our own records among them, a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from sparsebench import tensors
+from sparsebench import bounded, tensors
 from sparsebench.errors import UserError
 from sparsebench.models import Arrays, Input, Model, initial_weights
 
@@ -44,12 +45,16 @@ def given(path: Path) -> Given:
 
 @cache
 def _given(path: Path) -> Given:
-    arrays = read(path)
+    content = _content(path)
+    arrays = _state(path, content)
     for name, array in arrays.items():
         if array.dtype.kind != "f":
             raise UserError(f"weights {path} hold {name!r} in {array.dtype}: floating-point arrays are needed")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Given(path, digest, {name: np.asarray(array, np.float32) for name, array in arrays.items()})
+    return Given(
+        path,
+        hashlib.sha256(content).hexdigest(),
+        {name: np.asarray(array, np.float32) for name, array in arrays.items()},
+    )
 
 
 def start(digest: str | None, path: Path | None) -> Given | None:
@@ -76,11 +81,26 @@ def read(path: Path) -> Arrays:
     Raises:
         UserError: it cannot be read.
     """
+    return _state(path, _content(path))
+
+
+def _content(path: Path) -> bytes:
+    with _reading(path):
+        return bounded.content(path, bounded.room() // tensors.COPIES)
+
+
+def _state(path: Path, content: bytes) -> Arrays:
+    with _reading(path):
+        arrays, _ = tensors.parsed(content, path.name)
+    return {name: array for name, array in arrays.items() if not name.endswith(COUNTER)}
+
+
+@contextmanager
+def _reading(path: Path) -> Generator[None]:
     try:
-        arrays, _ = tensors.read(path)
+        yield
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"cannot read weights from {path}: {error}; a safetensors file is needed") from error
-    return {name: array for name, array in arrays.items() if not name.endswith(COUNTER)}
 
 
 def write(path: Path, arrays: Arrays) -> None:

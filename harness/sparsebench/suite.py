@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from sparsebench import mistakes, plugins
+from sparsebench import bounded, mistakes, plugins
 from sparsebench.asked import PENDING, Asked, Search, asked, controls, from_ticket
 from sparsebench.config import Positive, Recipe, Roles, RunConfig, Share, Ticket, Updates
 from sparsebench.errors import UserError, unknown
@@ -27,6 +28,10 @@ from sparsebench.settings import Settings, checked
 from sparsebench.shipped import roots
 
 T = TypeVar("T")
+LARGEST = 1 << 20
+"""Bytes of a suite file: a megabyte."""
+MANY = 100_000
+"""Runs in one suite, and seeds in one list: years of work."""
 
 
 def _unique(values: Any, parts: ValidatorFunctionWrapHandler) -> tuple[Any, ...]:
@@ -42,6 +47,8 @@ def _counted(seeds: Any) -> Any:
         return seeds
     if seeds < 1:
         raise ValueError(f"given {seeds}, allowed is a number of seeds from 1 up, or a list of seeds")
+    if seeds > MANY:
+        raise ValueError(f"given {seeds}, allowed are up to {MANY:,} seeds")
     return tuple(range(seeds))
 
 
@@ -154,6 +161,12 @@ class Suite(Settings):
             _settings(self, name)
         return self
 
+    @model_validator(mode="after")
+    def _feasible(self) -> Suite:
+        if (count := sum(map(_size, self.grids))) > MANY:
+            raise ValueError(f"its grids cross to {count:,} runs, allowed are up to {MANY:,}: make several suites")
+        return self
+
     def updates_of(self, method: str) -> Updates:
         """The common settings of the update clock with this method's own on top."""
         own = self.method.get(method, Updates())
@@ -187,6 +200,13 @@ def _with_tickets(suite: Suite, grid: Grid, config: RunConfig, variant: str) -> 
         settings = _settings(suite, ticket.variant or variant)
         source = asked(RunConfig.model_validate(config.model_dump() | found | settings), suite.search)
         yield from_ticket(config, source, Ticket(source=PENDING, weights=ticket.weights, mask=ticket.mask))
+
+
+def _size(grid: Grid) -> int:
+    """How many runs a grid crosses to, methods without sparsity counted at each."""
+    axes = (grid.methods, grid.sparsities, grid.distributions, grid.variants, grid.multipliers, grid.backends)
+    updates = [values for values in grid.updates.model_dump().values() if values]
+    return math.prod(map(len, (*axes, grid.seeds, *updates, grid.tickets or (None,))))
 
 
 def _settings(suite: Suite, name: str) -> dict[str, Any]:
@@ -227,9 +247,13 @@ def load(name: str) -> Suite:
     """
     path = find(name)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(bounded.content(path, LARGEST).decode())
     except (OSError, ValueError) as error:
         raise UserError(f"suite {path} cannot be read as TOML: {error}; mend the file") from error
+    except RecursionError as error:
+        raise UserError(
+            f"suite {path} cannot be read as TOML: its tables or lists are too deep; mend the file"
+        ) from error
     return parse(document, path)
 
 

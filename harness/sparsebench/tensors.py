@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import from_json
+
+from sparsebench import bounded
 
 Arrays = dict[str, NDArray[Any]]
+COPIES = 3
+"""Bytes of memory that a byte of a file takes while it is read: the file, the arrays, and what they are turned into."""
 
 
 def write(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> None:
@@ -21,22 +25,27 @@ def write(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str,
     path.write_bytes(save(packed, dict(metadata) or None))  # {} beside no arrays makes a file that cannot be read
 
 
-def read(path: Path) -> tuple[Arrays, dict[str, str]]:
-    """(arrays, the text about them).
+def read(path: Path, copies: int = COPIES) -> tuple[Arrays, dict[str, str]]:
+    """(arrays, the text about them) of a file that belongs to its folder, if `copies` of it fit into memory.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is damaged.
+        ValueError: it is damaged, too large, or a link.
+        KeyError: it holds a type that NumPy has not.
     """
+    return parsed(bounded.own(path, bounded.room() // copies), path.name)
+
+
+def parsed(content: bytes, name: str) -> tuple[Arrays, dict[str, str]]:
+    """The same of what is in the file called `name`; what its header says is held against its size first."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    content = path.read_bytes()
     try:
         arrays = load(content)
     except SafetensorError as error:
-        raise ValueError(f"{path.name} is damaged: {error}") from error
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        raise ValueError(f"{name} is damaged: {error}") from error
+    header = from_json(content[8 : 8 + int.from_bytes(content[:8], "little")])
     return arrays, header.get("__metadata__", {})
 
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sparsebench.errors import UserError
 
@@ -67,13 +67,21 @@ def serve(connection: Connection, cores: tuple[int, ...], log: Path) -> None:
 
 def _settle(cores: tuple[int, ...], log: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends its workers
-    with log.open("a") as file:
+    with _opened(log) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     if sys.platform == "linux":
         os.sched_setaffinity(0, cores)
     os.environ["OMP_NUM_THREADS"] = str(len(cores))
     share_politely()
+
+
+def _opened(log: Path) -> IO[str]:
+    """The log; without room for one, nothing is kept of what is printed."""
+    try:
+        return log.open("a")
+    except OSError:
+        return open(os.devnull, "a")
 
 
 def share_politely() -> None:
@@ -95,9 +103,20 @@ def _attempt(connection: Connection) -> Event:
         return Finished(work(argument, report))
     except UserError as error:
         return Failed(_line(str(error)))
+    except MemoryError as error:
+        told = f" ({error})" if str(error) else ""
+        return Failed(_line(f"out of memory{told}: use fewer --workers"), logged=_logged())
     except Exception as error:
+        return Failed(_line(f"{type(error).__name__}: {error}"), logged=_logged())
+
+
+def _logged() -> bool:
+    """Whether there was room for a traceback."""
+    try:
         traceback.print_exc()
-        return Failed(_line(f"{type(error).__name__}: {error}"), logged=True)
+    except OSError:
+        return False
+    return True
 
 
 def _line(text: str) -> str:

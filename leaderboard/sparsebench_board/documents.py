@@ -15,7 +15,9 @@ from dataclasses import replace
 from itertools import count, takewhile
 from pathlib import Path
 
-from sparsebench import records
+from pydantic_core import from_json
+
+from sparsebench import bounded, records
 from sparsebench.records import BRIEF, Record
 
 TAG, DIGEST, RUN = "sparsebench.documents", "sparsebench.record", "sparsebench.run_id"
@@ -23,8 +25,9 @@ FORM = b"2"
 """Raised whenever a run is mirrored in another way, so that those mirrored before are made anew."""
 ROOM = 5000
 """Characters in one tag; MLflow 2 allowed as many."""
-LIMIT = 1 << 26
-"""Bytes that documents may unpack to: 64 MB."""
+
+LIMIT = bounded.DOCUMENT
+"""Bytes that documents may unpack to."""
 
 Texts = Mapping[str, bytes]
 """The content of each of the files of `BRIEF`."""
@@ -36,7 +39,7 @@ def texts(record: Record) -> Texts:
     Raises:
         OSError: one cannot be read.
     """
-    return {name: record.file(f"{name}.json").read_bytes() for name in BRIEF}
+    return {name: bounded.own(record.file(f"{name}.json"), bounded.DOCUMENT) for name in BRIEF}
 
 
 def digest(documents: Texts) -> str:
@@ -63,7 +66,7 @@ def unpacked(tags: Mapping[str, str]) -> Texts:
     text = unpacking.decompress(whole, LIMIT)
     if not unpacking.eof:
         raise ValueError("they are cut off, or larger than any record's")
-    found = json.loads(text)
+    found = from_json(text)
     documents = {name: found[name].encode() for name in BRIEF}
     if digest(documents) != tags[DIGEST]:
         raise ValueError("they are not what was mirrored")

@@ -37,13 +37,13 @@ Series = dict[tuple[str, int], float]
 
 @dataclass(frozen=True)
 class Entry:
-    """One run as MLflow gets it; `files` is the folder of its record, times are in milliseconds since 1970."""
+    """One run as MLflow gets it; `files` are those of its record, times are in milliseconds since 1970."""
 
     name: str
     tags: Mapping[str, str]
     parameters: Mapping[str, str]
     series: Series
-    files: Path
+    files: Sequence[Path]
     started: int | None = None
     finished: int | None = None
     diverged: bool = False
@@ -61,13 +61,13 @@ def entry(record: Record, cell: Cell) -> Entry:
     name, parameters = f"{_name(cell)} seed {record.config.seed}", flattened(record.config.model_dump(mode="json"))
     lost = {LOST: str(record.diverged)} if record.diverged else {}
     tags = _tags(cell) | own | lost | documents.packed(texts)
-    return Entry(name, tags, parameters, _series(record), record.path, started, finished, bool(record.diverged))
+    return Entry(name, tags, parameters, _series(record), record.own(), started, finished, bool(record.diverged))
 
 
 def cell_entry(cell: Cell) -> Entry:
     """The parent of a cell's runs; its numbers come from `summary`, once they are known."""
     parameters = flattened(cell.config.model_dump(mode="json", exclude={"seed"}))
-    return Entry(_name(cell), _tags(cell) | {KIND: "cell"}, parameters, {}, cell.records[0].path)
+    return Entry(_name(cell), _tags(cell) | {KIND: "cell"}, parameters, {}, ())
 
 
 def _name(cell: Cell) -> str:

@@ -21,7 +21,7 @@ from sparsebench.hardware.schema import Ceilings, Document, Product, Step
 from sparsebench_board.entries import DIGEST, KIND
 from sparsebench_board.mirror import DAMAGED, Outcome, Tally
 from sparsebench_board.shelf import BATCH, FINISHED
-from sparsebench_board.tracking import connect, experiment, line, load
+from sparsebench_board.tracking import check_answer, connect, experiment, line, load
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,7 +39,7 @@ def mirror(paths: Sequence[Path], uri: str, artifacts: Path) -> Outcome:
         UserError: MLflow is not installed.
     """
     load()
-    tally = Tally()
+    tally = Tally(len(paths))
     if not paths:
         return Outcome()
     try:
@@ -49,7 +49,7 @@ def mirror(paths: Sequence[Path], uri: str, artifacts: Path) -> Outcome:
             _mirror(client, place, path, tally)
     except Exception as error:  # stores raise what they like; the files are complete, so the caller goes on
         tally.reasons.append(line(error))
-    return tally.outcome(len(paths))
+    return tally.outcome()
 
 
 def _mirror(client: MlflowClient, place: str, path: Path, tally: Tally) -> None:
@@ -73,6 +73,7 @@ def _add(client: MlflowClient, place: str, path: Path, document: Document, diges
 
     started = round(datetime.fromisoformat(document.machine.started).timestamp() * 1000)
     run = client.create_run(place, started, tags(document) | {DIGEST: digest, KIND: "hardware"}, path.stem)
+    check_answer(client, run.info)
     id, now = run.info.run_id, round(time.time() * 1000)
     client.log_batch(id, params=[Param(name, value) for name, value in parameters(document).items()])
     found = [Metric(name, value, now, 0) for name, value in metrics(document).items()]

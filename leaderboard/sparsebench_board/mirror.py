@@ -7,6 +7,7 @@ records are not here stay, so parts of a benchmark may be mirrored one after the
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from sparsebench_board.shelf import Shelf, open_shelf
 from sparsebench_board.tracking import line, load
 from sparsebench_board.welcome import greet
 
+START, EACH = 60.0, 10.0
+"""Seconds that a store may take, and for each run: fifty times what one on another continent needs."""
 DAMAGED = (UserError, OSError, ValueError, KeyError, TypeError)
 """What reading a damaged record, or one that lacks something, raises."""
 
@@ -44,13 +47,21 @@ class Outcome:
 class Tally:
     """The outcome in the making."""
 
+    total: int
+    began: float = field(default_factory=time.monotonic)
     counts: Counter[str] = field(default_factory=Counter[str])
     reasons: list[str] = field(default_factory=list[str])
 
-    def outcome(self, total: int) -> Outcome:
+    def outcome(self) -> Outcome:
         """What was not reached has failed."""
         done = {name: self.counts[name] for name in ("new", "present", "replaced")}
-        return Outcome(**done, failed=total - sum(done.values()), reasons=tuple(dict.fromkeys(self.reasons)))
+        return Outcome(**done, failed=self.total - sum(done.values()), reasons=tuple(dict.fromkeys(self.reasons)))
+
+    def hurry(self) -> None:
+        """Raise UserError where a store answers, but so slowly that nobody would wait for the end."""
+        taken = time.monotonic() - self.began
+        if taken > START + EACH * self.total:
+            raise UserError(f"it is too slow: {self.counts.total()} of {self.total} runs in {taken:.0f} s")
 
 
 def mirror(records: Sequence[Record], uri: str, artifacts: Path) -> Outcome:
@@ -62,9 +73,9 @@ def mirror(records: Sequence[Record], uri: str, artifacts: Path) -> Outcome:
         UserError: MLflow is not installed.
     """
     load()
-    tally, found = Tally(), cells(records)
-    total = sum(len(cell.records) for cell in found)
-    if not total:
+    found = cells(records)
+    tally = Tally(sum(len(cell.records) for cell in found))
+    if not tally.total:
         return Outcome()
     try:
         shelf = open_shelf(uri, artifacts)
@@ -73,7 +84,7 @@ def mirror(records: Sequence[Record], uri: str, artifacts: Path) -> Outcome:
         greet(shelf)
     except Exception as error:  # stores raise what they like; records are complete, so the caller goes on
         tally.reasons.append(line(error))
-    return tally.outcome(total)
+    return tally.outcome()
 
 
 def remove(records: Sequence[str], uri: str, artifacts: Path) -> int:
@@ -97,6 +108,7 @@ def remove(records: Sequence[str], uri: str, artifacts: Path) -> int:
 def _mirror_cell(shelf: Shelf, cell: Cell, tally: Tally) -> None:
     parent = shelf.parent(entries.cell_entry(cell))
     for record in cell.records:
+        tally.hurry()
         _mirror_record(shelf, cell, record, parent, tally)
     shelf.summarise(parent, cell.id)
 

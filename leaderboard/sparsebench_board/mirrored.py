@@ -21,7 +21,7 @@ from sparsebench.records import Record
 from sparsebench_board import documents
 from sparsebench_board.entries import KIND
 from sparsebench_board.shelf import all_runs, is_finished
-from sparsebench_board.tracking import EXPERIMENT, connect, is_there, line, shown
+from sparsebench_board.tracking import EXPERIMENT, check_answer, connect, is_there, line, shown
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -71,6 +71,7 @@ def record_of(client: MlflowClient, run: Run) -> Record:
     Raises:
         KeyError, TypeError, ValueError, zlib.error: it is not what was mirrored.
     """
+    check_answer(client, run.info)
     id = run.info.run_id
     return documents.record(documents.unpacked(run.data.tags), Path(f"MLflow run {id}"), Files(client, id))
 

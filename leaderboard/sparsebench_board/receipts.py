@@ -13,6 +13,9 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from pydantic_core import from_json
+
+from sparsebench import bounded
 from sparsebench.aside import place
 from sparsebench.records import Record
 from sparsebench_board.entries import digest
@@ -30,7 +33,14 @@ Notes = dict[str, dict[str, str]]
 def pending(records: Iterable[Record], uri: str, folder: Path) -> list[Record]:
     """Those of the records in `folder` that the store is not known to hold as they are."""
     noted = _notes(folder).get(_store(uri), {}) if is_there(uri) else {}
-    return [record for record in records if noted.get(record.id) != digest(record)]
+    return [record for record in records if noted.get(record.id) != _digest(record)]
+
+
+def _digest(record: Record) -> str:
+    try:
+        return digest(record)
+    except (OSError, ValueError):  # the mirror says what is the matter with it
+        return ""
 
 
 def note(records: Sequence[Record], uri: str, folder: Path) -> None:
@@ -75,10 +85,11 @@ def settle(records: Iterable[str], uri: str, folder: Path) -> None:
 
 def _notes(folder: Path) -> Notes:
     try:
-        found = json.loads((folder / NAME).read_text())
+        found = from_json(bounded.own(folder / NAME, bounded.json_room()))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    whole = isinstance(found, dict) and all(isinstance(entry, dict) for entry in found.values())
+    return found if whole else {}
 
 
 def _store(uri: str) -> str:

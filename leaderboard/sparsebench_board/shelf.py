@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sparsebench_board.documents import DIGEST, RUN
 from sparsebench_board.entries import CELL, KIND, LOST, PARENT, Entry, Series, summary
-from sparsebench_board.tracking import connect, experiment
+from sparsebench_board.tracking import check_answer, connect, experiment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -89,7 +89,8 @@ class Shelf:
         """Log a run, then delete those that were there of the same record."""
         run = self._create(entry, {PARENT: parent})
         self._log(run.info.run_id, entry.series, entry.finished or run.info.start_time)
-        self.client.log_artifacts(run.info.run_id, str(entry.files))
+        for path in entry.files:
+            self.client.log_artifact(run.info.run_id, str(path))
         self.client.set_terminated(run.info.run_id, FAILED if entry.diverged else FINISHED, entry.finished)
         self._keep_only(run)
         self.children[entry.tags[CELL]][entry.tags[RUN]] = latest(entry.series)
@@ -139,6 +140,7 @@ class Shelf:
         from mlflow.entities import Param
 
         run = self.client.create_run(self.experiment, entry.started, {**entry.tags, **tags}, entry.name)
+        check_answer(self.client, run.info)
         parameters = [Param(name, value) for name, value in entry.parameters.items()]
         self.client.log_batch(run.info.run_id, params=parameters)
         return run

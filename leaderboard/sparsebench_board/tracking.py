@@ -9,6 +9,7 @@ import socket
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from sparsebench_board.extra import needs_board
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import RunInfo
 
 EXPERIMENT = "sparsebench"
 PATIENCE = 5.0
@@ -27,12 +29,14 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 """Set before MLflow is imported, where the user has not."""
 
 SQLITE = "sqlite:///"
+RUN_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 PORTS: Mapping[str, int] = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
 
 
@@ -53,8 +57,8 @@ def load() -> type[MlflowClient]:
         os.environ.setdefault(name, value)
     with needs_board("mlflow"):
         from mlflow import MlflowClient
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("mlflow", "alembic", "urllib3"):  # what goes wrong is raised, and we tell it in a line
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     return MlflowClient
 
 
@@ -87,6 +91,30 @@ def is_local(uri: str) -> bool:
 def is_server(uri: str) -> bool:
     """Whether MLflow runs behind it and knows where artifacts belong; of a database, that is a folder of ours."""
     return uri.startswith(("http://", "https://", "databricks"))
+
+
+def check_answer(client: MlflowClient, run: RunInfo) -> None:
+    """Refuse what no MLflow answers, and a server elsewhere that would have files read and written on this machine.
+
+    Raises:
+        ValueError: as said.
+    """
+    if not RUN_ID.fullmatch(run.run_id or ""):
+        raise ValueError(f"its answers are not those of MLflow: a run with the id {run.run_id!r}")
+    far = is_server(client.tracking_uri) and not is_here(urlsplit(client.tracking_uri).hostname or "")
+    if far and urlsplit(run.artifact_uri or "").scheme in ("", "file"):
+        raise ValueError(
+            f"it keeps artifacts in {run.artifact_uri!r}, a folder of this machine: start the server with "
+            "--artifacts-destination"
+        )
+
+
+def is_here(host: str) -> bool:
+    """Whether a host is this machine, as only its own processes reach it."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def is_there(uri: str) -> bool:

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from sparsebench.errors import UserError
 from sparsebench_board.prepared import BOARD
-from sparsebench_board.tracking import EXPERIMENT, connect, is_server, load, shown
+from sparsebench_board.tracking import EXPERIMENT, connect, is_here, is_server, load, shown
 
 READY_WITHIN = 120.0
 EXPERIMENTS = "/#/experiments"
@@ -44,6 +44,16 @@ def serve(uri: str, artifacts: Path, host: str = "127.0.0.1", port: int = 5000) 
         _say("Ctrl-C ends it")
         server.wait()
         raise UserError(_ended(log))
+
+
+def exposed(uri: str, host: str, port: int) -> str | None:
+    """What it means to listen on an address that other machines may reach; None where none can."""
+    if is_server(uri) or is_here(host):
+        return None
+    return (
+        f"--host {host}: there is no password: whoever reaches port {port} of this machine can read, change and delete "
+        f"these runs; safer is to leave --host out, and on the other machine `ssh -L {port}:127.0.0.1:{port} THIS-ONE`"
+    )
 
 
 def _command(artifacts: Path, host: str, port: int) -> list[str]:

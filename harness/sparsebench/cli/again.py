@@ -14,7 +14,7 @@ from sparsebench.cli import board
 from sparsebench.cli.asking import confirmed
 from sparsebench.cli.dry import span
 from sparsebench.cli.output import note, say, warn
-from sparsebench.cli.work import Entry, differences, recorded
+from sparsebench.cli.work import Entry, recorded
 from sparsebench.errors import UserError
 from sparsebench.worker import Event, Finished
 
@@ -74,17 +74,17 @@ def _cost(found: Sequence[Entry], records: Path) -> str:
 
 def told(redone: Sequence[Entry], ends: Mapping[str, Event], records: Path) -> None:
     """Say how the runs that were done again came out: as before, or differently and where."""
-    over = [entry for entry in redone if isinstance(ends.get(entry.id), Finished)]
-    found = {entry.id: lines for entry in over if (lines := differences(records, entry.id))}
-    if over:
-        outcome = f"{len(found)} came out differently" if found else "all came out as before"
-        say(f"done again: {len(over)} run{'s' * (len(over) > 1)}, {outcome}")
-    for entry in over:
-        if entry.id in found:
+    found = {entry.id: end.result.differing for entry in redone if isinstance(end := ends.get(entry.id), Finished)}
+    differing = {id for id, lines in found.items() if lines}
+    if found:
+        outcome = f"{len(differing)} came out differently" if differing else "all came out as before"
+        say(f"done again: {len(found)} run{'s' * (len(found) > 1)}, {outcome}")
+    for entry in redone:
+        if entry.id in differing:
             before, now = (shlex.quote(str(path)) for path in (redoing.before(records, entry.id), records / entry.id))
             warn(
                 f"{entry.label} seed {entry.asked.seed} came out differently ({'; '.join(found[entry.id][:FEW])}): "
                 f"see `sparsebench compare {before} {now}`"
             )
-    if others := holdings.dependents(records, set(found)):
+    if others := holdings.dependents(records, differing):
         warn(f"{len(others)} other runs start from tickets of those, and are as they were: {holdings.listed(others)}")

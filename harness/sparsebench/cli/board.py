@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -106,9 +107,13 @@ def mirror(found: Sequence[store.Record], records: Path) -> None:
         with alone(records):
             outcome = mirrored(found, *place)
             if not outcome.failed:
-                receipts.note(found, place[0], records)
+                with suppress(OSError):  # without the note the store is asked again, which changes nothing
+                    receipts.note(found, place[0], records)
     except UserError as error:
         warn(str(error))
+        return
+    except OSError as error:
+        warn(f"MLflow has not everything ({tracking.line(error)}); records are complete")
         return
     if outcome.failed:
         warn(f"{outcome}; records are complete, `{with_records('sparsebench ui', records)}` mirrors the rest")
@@ -183,4 +188,7 @@ def serve(records: Path, host: str, port: int) -> None:
     """
     from sparsebench_board import tracking, ui
 
-    ui.serve(*tracking.default_store(records), host, port)
+    store = tracking.default_store(records)
+    if told := ui.exposed(store[0], host, port):
+        warn(told)
+    ui.serve(*store, host, port)

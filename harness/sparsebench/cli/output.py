@@ -47,4 +47,9 @@ def complain(line: str) -> None:
 
 
 def _one(text: str) -> str:
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))
+
+
+def printable(text: str) -> str:
+    """Names come from files: what would steer a terminal, escape codes above all, is replaced."""
+    return "".join(character if character.isprintable() else "�" for character in text)

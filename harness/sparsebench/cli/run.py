@@ -96,14 +96,14 @@ def run(
     ends = _train(work, entries, missing, workers, records) if missing else {}
     failures = {id: end for id, end in ends.items() if isinstance(end, Failed)}
     found = board.read(records, ids)
-    if mlflow and found:
-        board.mirror_pending(found, records)
     if found:
         say(board.table(found, "table"))
+        if mlflow:  # after the board, which need not wait for a slow server
+            board.mirror_pending(found, records)
         say(f"next: {with_records('sparsebench ui', records)}")
-    doing.told(redone, ends, records)
     if line := lost.told(entries, found):
         warn(line)
+    doing.told(redone, ends, records)
     _report(failures, entries, records / LOG)
     return 1 if failures else 0
 

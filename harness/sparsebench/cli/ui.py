@@ -16,7 +16,9 @@ from sparsebench.hardware import documents
 def ui(
     *,
     records: Records = RUNS,
-    host: Annotated[str, Parameter(help="address to listen on; beware, there is no password")] = "127.0.0.1",
+    host: Annotated[
+        str, Parameter(help="address to listen on; others than this machine's own are open to all who reach them")
+    ] = "127.0.0.1",
     port: Annotated[int, Parameter(help="port to listen on", validator=validators.Number(gte=1, lte=65535))] = 5000,
 ) -> None:
     """Browse all runs in MLflow. What is not mirrored yet is mirrored first; Ctrl-C ends it."""

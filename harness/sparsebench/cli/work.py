@@ -12,9 +12,9 @@ from sparsebench.cli.devices import absent
 from sparsebench.cli.options import CHECKPOINT, RUNS
 from sparsebench.cli.output import warn
 from sparsebench.config import RunConfig, digits
-from sparsebench.divergence import Divergence
 from sparsebench.errors import UserError
 from sparsebench.mistakes import refuse
+from sparsebench.outcome import Outcome
 from sparsebench.prepare import Prepared, prepare
 from sparsebench.records import read
 from sparsebench.sources import Source, planned
@@ -142,20 +142,16 @@ def recorded(records: Path, id: str) -> bool:
 def train_one(
     config: RunConfig, report: Callable[[int, int], None], data: Path | None, records: Path, device: str,
     weights: Path | None = None, every: float = CHECKPOINT,
-) -> Divergence | None:  # fmt: skip
-    """One run, from settings to record, and how it diverged, if it did; the work of a worker process.
-
-    Another command may have been faster. What a run that is done again replaces is kept if it is different.
-    """
+) -> Outcome:  # fmt: skip
+    """One run, from settings to record; the work of a worker process. Another command may have been faster."""
     from sparsebench import runner
 
     prepared = prepare(config, data, _recorded_source(config, records), weights)
     again = redoing.is_marked(records, prepared.id)
     if redoing.is_due(records, prepared.id):
         runner.run(prepared, records, device, report, runner.Keep(every, warn))
-    if again:
-        differences(records, prepared.id)
-    return read(records / prepared.id).diverged
+    differing = differences(records, prepared.id) if again else ()
+    return Outcome(read(records / prepared.id).diverged, differing)
 
 
 def differences(records: Path, id: str) -> tuple[str, ...]:

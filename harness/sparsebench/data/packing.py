@@ -16,6 +16,10 @@ from typing import BinaryIO
 
 from sparsebench.errors import UserError
 
+CHUNK = 1 << 16
+DICTIONARY = 1 << 28
+"""Bytes of memory that unpacking xz may take: four times what its strongest preset asks for."""
+
 
 @dataclass(frozen=True)
 class PackedFile:
@@ -86,11 +90,17 @@ def _xz(packed: BinaryIO, most: int) -> bytes:
             f"{packed.name} cannot be read: this Python was built without lzma ({error}): unpack it (xz -d {given}), "
             "or use a Python that has lzma"
         ) from error
+    unpacking, found = lzma.LZMADecompressor(memlimit=DICTIONARY), bytearray()
     try:
-        with lzma.open(packed) as stream:
-            return stream.read(most)
+        while len(found) < most and not unpacking.eof:
+            more = packed.read(CHUNK) if unpacking.needs_input else b""
+            if unpacking.needs_input and not more:
+                raise EOFError
+            found += unpacking.decompress(more, most - len(found))
     except lzma.LZMAError as error:
-        raise ValueError(f"damaged or not xz ({error})") from error
+        limit = "Memory usage limit" in str(error)
+        raise ValueError("it asks for too much memory" if limit else f"damaged or not xz ({error})") from error
+    return bytes(found)
 
 
 UNPACKERS: Mapping[str, Callable[[BinaryIO, int], bytes]] = MappingProxyType({".gz": _gzip, ".xz": _xz})
