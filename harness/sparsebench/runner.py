@@ -172,7 +172,7 @@ def _run(prepared: Prepared, root: Path, device: str, progress: Progress, keep: 
         },
     }
     movement = current.notes.movement() if current.notes else None
-    place = redoing.replace if redoing.is_marked(root, prepared.id) else records.place
+    place = redoing.replace if redoing.is_marked(root, prepared.id) else None
     return records.write(
         root, prepared.id, documents, current.journal.events, weights, masks, current.rewind, movement, place
     )
