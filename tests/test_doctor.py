@@ -95,7 +95,7 @@ def test_a_check_that_fails_is_a_problem_and_the_others_go_on(monkeypatch, runs)
 
     areas = {"one": (breaks,), "two": (recorded.readable,)}
     monkeypatch.setattr("sparsebench.doctor.AREAS", areas)
-    found = dict(examined(Place(runs)))
+    found = {area: list(findings) for area, findings in examined(Place(runs))}
     assert [each.level for each in found["one"]] == ["problem"]
     assert "breaks failed: RuntimeError: boom" in found["one"][0].what
     assert found["two"] == [ok("2 records can be read")]

@@ -224,15 +224,6 @@ def document(name: str, text: bytes | str) -> Json:
 # ---- writing --------------------------------------------------------------------------------------------------
 
 
-def place(folder: Path, target: Path) -> None:
-    """Rename a folder into place; a record already there is left alone."""
-    try:
-        folder.rename(target)
-    except OSError:
-        if not (target / "result.json").is_file():  # not a record: something else is in the way
-            raise
-
-
 def write(
     root: Path,
     id: str,
@@ -242,7 +233,7 @@ def write(
     masks: Mapping[str, NDArray[np.bool_]],
     rewind: Mapping[str, NDArray[Any]] | None = None,
     moved: Movement | None = None,
-    place: Callable[[Path, Path], None] = place,
+    place: Callable[[Path, Path], None] | None = None,
 ) -> Path:
     """Write a record aside, flush it to disk, rename it into place; a record already there is left alone.
 
@@ -251,7 +242,7 @@ def write(
     Raises:
         UserError: it cannot be written.
     """
-    with _new(root, id, place) as folder:
+    with _new(root, id, place or _place) as folder:
         for name in DOCUMENTS:
             (folder / f"{name}.json").write_text(json.dumps(documents[name], indent=1, allow_nan=False) + "\n")
         lines = (json.dumps(event, allow_nan=False) + "\n" for event in events)
@@ -272,7 +263,7 @@ def copy(record: Record, root: Path) -> None:
     Raises:
         UserError: it cannot be written.
     """
-    with _new(root, record.id, place) as folder:
+    with _new(root, record.id, _place) as folder:
         there = [name for name in (REWIND, MOVEMENT) if (record.path / name).is_file()]
         if record.config.rewind and not record.diverged:  # it may not have come so far
             there = list(dict.fromkeys((REWIND, *there)))
@@ -295,3 +286,11 @@ def _new(root: Path, id: str, place: Callable[[Path, Path], None]) -> Generator[
         raise UserError(
             f"records in {root} cannot be written ({error.strerror or error}): is there room, and may you write?"
         ) from error
+
+
+def _place(folder: Path, target: Path) -> None:
+    try:
+        folder.rename(target)
+    except OSError:
+        if not (target / "result.json").is_file():  # not a record: something else is in the way
+            raise

@@ -182,7 +182,7 @@ def _run(prepared: Prepared, root: Path, device: str, progress: Progress, keep: 
         },
     }
     movement = current.notes.movement() if current.notes else None
-    place = redoing.replace if redoing.is_marked(root, prepared.id) else records.place
+    place = redoing.replace if redoing.is_marked(root, prepared.id) else None
     written = (root, prepared.id, documents, current.journal.events, weights, masks, current.rewind, movement, place)
     return Path(os.fsdecode(by_first(group, lambda: os.fsencode(records.write(*written)))))
 

@@ -57,6 +57,7 @@ def check(path: Path) -> None:
     """
     from safetensors import SafetensorError, safe_open
 
+    path.stat()
     try:
         with safe_open(path, framework="np"):
             pass

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -31,14 +30,9 @@ def doctor(
 ) -> int:
     """Check installation, devices, data, records, MLflow and disk; 0: no problem, 1: there is one."""
     check_data(data)
-    console = Console(stderr=True)
-    waiting = console.status("looking") if console.is_terminal else nullcontext()
     found: dict[str, list[Finding]] = {}
-    with waiting:
-        for area, findings in examined(Place(records, data)):
-            found[area] = findings
-            if format == "table":
-                _show(area, findings)
+    for area, findings in examined(Place(records, data)):
+        found[area] = list(findings if format == "json" else _shown(area, findings))
     counts = _counts(found)
     if format == "json":
         say(json.dumps(_document(found) | counts, indent=1, ensure_ascii=False))
@@ -47,11 +41,13 @@ def doctor(
     return 1 if counts["problems"] else 0
 
 
-def _show(area: str, findings: Iterable[Finding]) -> None:
+def _shown(area: str, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """The findings, each printed as it comes: some take seconds."""
     say(area)
     for each in findings:
         for line in _lines(each, _width()):
             say(line)
+        yield each
 
 
 def _lines(finding: Finding, width: int) -> list[str]:

@@ -20,10 +20,10 @@ AREAS: Mapping[str, Sequence[Check]] = {
 }  # fmt: skip
 
 
-def examined(place: Place) -> Iterator[tuple[str, list[Finding]]]:
-    """Each area with all that its checks find, in the order of `AREAS`."""
+def examined(place: Place) -> Iterator[tuple[str, Iterator[Finding]]]:
+    """Each area with what its checks find, in the order of `AREAS`; nothing is looked at before it is asked for."""
     for area, checks in AREAS.items():
-        yield area, [finding for check in checks for finding in _found(check, place)]
+        yield area, (finding for check in checks for finding in _found(check, place))
 
 
 def _found(check: Check, place: Place) -> list[Finding]:

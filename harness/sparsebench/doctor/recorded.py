@@ -43,7 +43,10 @@ def _damage(path: Path) -> Iterator[Finding]:
     except UserError as error:
         yield problem(str(error).rpartition(": ")[0], f"sparsebench rm {path.name}, then run or copy it again")
     except (OSError, ValueError) as error:
-        yield problem(f"record {path}: {error}", f"sparsebench rm {path.name}, then run or copy it again")
+        reason = f"{error.strerror}: weights.safetensors" if isinstance(error, OSError) else str(error)
+        yield problem(
+            f"record {path} cannot be read ({reason})", f"sparsebench rm {path.name}, then run or copy it again"
+        )
 
 
 def halves(place: Place) -> Iterable[Finding]:
