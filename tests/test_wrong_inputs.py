@@ -1,5 +1,6 @@
 """Wrong inputs to every command, file and setting: one line each that says what is wrong, code 2, nothing written."""
 
+import getpass
 import shutil
 import signal
 import tempfile
@@ -12,8 +13,11 @@ from sparsebench import plugins, records
 from sparsebench.cli import main
 from sparsebench_board import mirror, page
 from wrong_inputs import commands, settings
+from wrong_inputs import plugins as mishaps
 
-AREAS = {"commands": commands.ROWS, "settings": settings.ROWS}
+AREAS = {"commands": commands.ROWS, "settings": settings.ROWS, "plugins": mishaps.ROWS}
+PASSING = (".index.json", "workers.log", f"torchinductor_{getpass.getuser()}")
+"""What may come and go: the index of the records, tracebacks, and what torch makes when it is imported."""
 ROWS = {f"{area}: {name}": row for area, rows in AREAS.items() for name, row in rows.items()}
 
 
@@ -22,6 +26,7 @@ def site(tmp_path_factory):
     """The toy plugins, installed once, in a folder that a copy is made of for every row: a suite and two records."""
     root = tmp_path_factory.mktemp("wrong")
     toy.install(root / "site")
+    mishaps.install(root / "site", toy.install)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(root / "site"))
         plugins._entries.cache_clear()
@@ -64,8 +69,8 @@ def watchdog():
 
 
 def listed(folder):
-    """Every file below a folder with its content; what may come and go is the index of the records alone."""
-    found = {path.relative_to(folder): path for path in folder.rglob("*") if path.name != ".index.json"}
+    """Every file below a folder with its content."""
+    found = {path.relative_to(folder): path for path in folder.rglob("*") if path.name not in PASSING}
     return {str(name): path.read_bytes() if path.is_file() else None for name, path in found.items()}
 
 

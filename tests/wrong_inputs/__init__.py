@@ -1,4 +1,4 @@
-"""Tables of wrong inputs, one module for each area; `tests/test_wrong_inputs.py` holds the command line against them."""
+"""Tables of wrong inputs, a module for each area; `tests/test_wrong_inputs.py` tries them all."""
 
 import shlex
 from collections.abc import Callable

@@ -42,7 +42,7 @@ VALUES = (
     ("--updates.delta-t", "2.5", "valid integer"), ("--updates.alpha", "1.1", "less than or equal to 1"),
     ("--updates.alpha", "nan", "finite"), ("--updates.begin", "-0.1", "greater than or equal to 0"),
     ("--updates.end", "2", "less than or equal to 1"), ("--updates.anneal", "cos", "'cosine'"),
-    ("--updates.grown-value", "one", "'random'"), ("--policy.stem", "sparse", "'dense'"),
+    ("--updates.grown-value", "one", "'random'"), ("--policy.stem", "thin", "'dense'"),
     ("--policy.depthwise", "no", "'dense'"), ("--policy.classifier", "", "'dense'"), ("--ticket.source", "", "1 char"),
 )  # fmt: skip
 """(option, value, what the line says is allowed)."""
@@ -51,11 +51,11 @@ TOGETHER = {
     "unknown setting": Wrong(f"{BASE} --recipe.stps 3", "--recipe.stps", "Did you mean --recipe.steps?"),
     "unknown table": Wrong(f"{BASE} --recip.steps 3", "--recip.steps", "Did you mean --recipe.steps?"),
     "unknown in a table": Wrong(f"{BASE} --updates.gamma 3", "--updates.gamma", "Did you mean"),
-    "a table as a value": Wrong(f"{BASE} --recipe 3", "--recipe", "table"),
+    "a table as a value": Wrong(f"{BASE} --recipe 3", "--recipe", "--help"),
     "a word alone": Wrong(f"{BASE} rigl", "'rigl'", "takes no further words"),
     "two lengths": Wrong(f"{BASE} --recipe.steps 3 --recipe.epochs 1", "steps and epochs", "exactly one"),
     "two sparsities": Wrong(f"{BASE} --sparsity 0.5 --sparsity 0.6", "--sparsity", "--help"),
-    "steps in the millions of millions": Wrong(f"{BASE} --recipe.steps 1000000000000", "1000000000000", "10,000,000"),
+    "steps in the millions of millions": Wrong(f"{BASE} --recipe.steps 1000000000000", "1e+12", "10,000,000"),
     "epochs without end": Wrong(f"{BASE} --recipe.epochs 1e300", "1e+300", "10,000,000"),
     "multiplier without end": Wrong(f"{BASE} --multiplier 1e300", "1e+300", "10,000,000"),
     "multiplier overflows": Wrong(f"{BASE} --multiplier 1e308 --recipe.epochs 1e300", "1e+308", "10,000,000"),
@@ -82,10 +82,12 @@ TOGETHER = {
     "image size in memory": Wrong(f"{BASE} --recipe.image-size 32", "image_size 32", "leave it out"),
     "updates that end at once": Wrong(f"{BASE} --updates.begin 0.5 --updates.end 0.5", "0.5", "begin must be below"),
     "updates never": Wrong(f"{BASE} --updates.delta-t 1000", "1000", "lower delta_t"),
-    "pruning too late": Wrong(f"{BASE} --method pruning --updates.end 1 --updates.delta-t 400", "400", "lower delta_t"),
+    "pruning too late": Wrong(
+        f"{BASE} --method pruning --updates.end 1 --updates.delta-t 400", "500 steps", "set end below 1.0"
+    ),
     "ticket of nothing": Wrong(f"{REWOUND} nope", "'nope'", "the name of its record's folder"),
     "ticket out of the folder": Wrong(f"{REWOUND} ../x", "'../x'", "the name of its record's folder"),
-    "ticket with a long name": Wrong(f"{REWOUND} {'x' * 5000}", "xxx", "the name of its record's folder"),
+    "ticket with a long name": Wrong(f"{REWOUND} {'x' * 5000}", "xxx", "give another path"),
     "ticket weights": Wrong(f"{REWOUND} RIGL --ticket.weights old", "old", "'rewound'"),
     "ticket mask": Wrong(f"{REWOUND} RIGL --ticket.mask old", "old", "'shuffled'"),
     "ticket without source": Wrong(f"{BASE} --ticket.mask kept", "--ticket.source", "must be given"),
@@ -113,9 +115,8 @@ TOGETHER = {
     "method of another type": Wrong(f"{BASE} --method wrong", "'wrong'", "mend or uninstall"),
     "method of two names": Wrong(f"{BASE} --method alias", "'alias'", "mend or uninstall"),
     "checkpoints below 0": Wrong(f"{BASE} --checkpoint-every -1", "--checkpoint-every", ">= 0"),
-    "checkpoints at no time": Wrong(f"{BASE} --checkpoint-every nan", "nan", "seconds from 0 up"),
+    "checkpoints at no time": Wrong(f"{BASE} --checkpoint-every nan", "nan", ">= 0"),
     "data nowhere": Wrong(f"{BASE} --data nope", "--data nope", "give an existing one"),
-    "data a null byte": Wrong(f"{BASE} --data 'a\0b'", "--data", "give an existing one"),
     "records a file": Wrong(f"{BASE} --records toys.toml", "--records toys.toml", "give another folder"),
     "records below a file": Wrong(f"{BASE} --records toys.toml/x", "--records toys.toml/x", "give another folder"),
     "everything at once": Wrong(
@@ -124,7 +125,14 @@ TOGETHER = {
 }
 """What goes wrong only together, or is not a value."""
 
+
+def _line(option: str, value: str) -> str:
+    """The command with this option in place of its own."""
+    others = [pair for pair in BASE.removeprefix("train ").split("--") if pair and not pair.startswith(option[2:])]
+    return f"train {option}='{value}' " + "".join(f"--{pair}" for pair in others)
+
+
 ROWS = {
-    **{f"{option} {value!r}": Wrong(f"{BASE} {option}='{value}'", option, told) for option, value, told in VALUES},
+    **{f"{option} {value!r}": Wrong(_line(option, value), option, told) for option, value, told in VALUES},
     **TOGETHER,
 }

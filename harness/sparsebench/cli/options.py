@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter, validators
+from cyclopts import Parameter, Token, validators
 
 from sparsebench.errors import UserError
 
@@ -38,8 +39,16 @@ FromMLflow = Annotated[
     ),
 ]  # fmt: skip
 
+
+def whole(kind: object, words: Sequence[Token]) -> int:
+    """A whole number and nothing else: 1.5 workers are a mistake, not one or two."""
+    return int(words[0].value)
+
+
 RUNS = Path("runs")
 CHECKPOINT = 300.0
+LOG = "workers.log"
+"""In the folder of records: tracebacks."""
 
 
 def check_data(data: Path | None) -> None:

@@ -20,6 +20,7 @@ from sparsebench.cli.network import Format
 from sparsebench.cli.only import only as matching
 from sparsebench.cli.options import (
     CHECKPOINT,
+    LOG,
     RUNS,
     Data,
     Device,
@@ -29,6 +30,7 @@ from sparsebench.cli.options import (
     Weights,
     check_data,
     check_writable,
+    whole,
     with_records,
 )
 from sparsebench.cli.output import complain, say
@@ -39,8 +41,6 @@ from sparsebench.progress import Item
 from sparsebench.states import given
 from sparsebench.worker import Failed
 
-LOG = "workers.log"
-
 
 def run(
     name: Annotated[str, Parameter(name="SUITE", help="name (see `sparsebench list suites`) or path of a .toml file")],
@@ -50,7 +50,9 @@ def run(
     data: Data = None,
     workers: Annotated[
         int | None,
-        Parameter(help="processes at a time; default: one for each core", validator=validators.Number(gte=1)),
+        Parameter(
+            help="processes at a time; default: one for each core", validator=validators.Number(gte=1), converter=whole
+        ),
     ] = None,
     device: Device = "cpu",
     weights: Weights = None,

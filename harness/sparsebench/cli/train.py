@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import traceback
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +20,7 @@ from sparsebench.cli import board
 from sparsebench.cli.live import shown
 from sparsebench.cli.options import (
     CHECKPOINT,
+    LOG,
     RUNS,
     Data,
     Device,
@@ -31,6 +34,7 @@ from sparsebench.cli.options import (
 from sparsebench.cli.output import say, warn
 from sparsebench.cli.work import Entry, prepare_all, recorded, train_one
 from sparsebench.config import Recipe, RunConfig, Updates
+from sparsebench.errors import UserError
 from sparsebench.mistakes import BackendName, DatasetName, MethodName, ModelName
 from sparsebench.progress import Item
 from sparsebench.records import Record, read
@@ -138,8 +142,31 @@ def _train(entry: Entry, work: Work, records: Path) -> None:
     console = Console(stderr=True)
     with shown([item], console) if console.is_terminal else nullcontext(_unseen) as show:
         show(entry.id, Started())
-        work(entry.asked, lambda done, steps: show(entry.id, Progressed(done, steps)))
+        with _logged(entry, records):
+            work(entry.asked, lambda done, steps: show(entry.id, Progressed(done, steps)))
         show(entry.id, Finished())
+
+
+@contextmanager
+def _logged(entry: Entry, records: Path) -> Generator[None]:
+    """What nobody foresaw, a plugin's failure above all, is told in a line; its traceback goes where workers' go.
+
+    Raises:
+        UserError: as said.
+    """
+    try:
+        yield
+    except (UserError, OSError):
+        raise
+    except Exception as error:
+        log = records / LOG
+        with log.open("a") as file:
+            traceback.print_exc(file=file)
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(
+            f"{entry.label} seed {entry.asked.seed}: {reason} (traceback in {log}): mend what "
+            "it names, `sparsebench check` tries a plugin, and the same command tries again"
+        ) from error
 
 
 def _unseen(id: str, event: Event) -> None:
