@@ -12,7 +12,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's threads must not 
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # two frameworks share a GPU, where there is one
 
 pytest.register_assert_rewrite(
-    "isolated", "picture_records", "site_records"
+    "isolated", "picture_records", "site_records", "wrong_world"
 )  # modules of fixtures that are imported too
 
 settings.register_profile("sparsebench", deadline=None, derandomize=True, print_blob=True)
