@@ -1,6 +1,5 @@
 """Wrong inputs to every command, file and setting: one line each that says what is wrong, code 2, nothing written."""
 
-
 import pytest
 
 from sparsebench.cli import main

@@ -29,7 +29,7 @@ class Search(Settings):
     remove: Annotated[
         float, Field(gt=0, lt=1, description="share of the remaining connections that a round removes")
     ] = 0.2
-    rewind: Annotated[int, Field(ge=0, description="step whose weights every round starts from")] = 0
+    rewind: Annotated[int, Field(ge=0, lt=2**63, description="step whose weights every round starts from")] = 0
 
 
 @dataclass(frozen=True)

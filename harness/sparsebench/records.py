@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from sparsebench import mistakes, movement, tensors
+from sparsebench import forms, mistakes, movement, tensors
 from sparsebench.aside import aside, flush
 from sparsebench.config import RunConfig
 from sparsebench.errors import UserError
@@ -43,7 +43,7 @@ SCHEMA = 1
 DOCUMENTS = ("config", "environment", "layers", "result")
 BRIEF = ("config", "environment", "result")
 """The documents that a record is made of; all else is read on demand."""
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NAME = re.compile(forms.NAME)
 REWIND, MOVEMENT = "rewind.safetensors", "movement.safetensors"
 FILES = (*(f"{name}.json" for name in DOCUMENTS), "events.jsonl", "weights.safetensors", "masks.safetensors")
 
@@ -79,8 +79,7 @@ class Record:
     def _table(self) -> Json:
         with _reading(self.path):
             table = document("layers.json", self.file("layers.json").read_bytes())
-            if not isinstance(table["layers"], list):
-                raise TypeError("layers.json holds no list of layers")
+            forms.check("layers.json", forms.Layers, table)
             return table
 
     def events(self) -> list[Json]:
@@ -90,7 +89,10 @@ class Record:
             UserError: the file is missing or damaged; so do the other two.
         """
         with _reading(self.path):
-            return [from_json(line) for line in self.file("events.jsonl").read_bytes().splitlines()]
+            events = [from_json(line) for line in self.file("events.jsonl").read_bytes().splitlines()]
+            for event in events:
+                forms.check_event("events.jsonl", event)
+            return events
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """Final parameters and running statistics: name -> array, canonical layout."""
@@ -163,8 +165,11 @@ def of(path: Path, identity: Json, environment: Json, result: Json) -> Record:
     """
     if identity["schema"] != SCHEMA:
         raise ValueError(f"it has schema {identity['schema']}, this version reads schema {SCHEMA}")
+    forms.check("config.json", forms.Identity, identity)
+    forms.check("environment.json", forms.Environment, environment)
+    forms.check("result.json", forms.Result, result)
     config = RunConfig.model_validate(identity["config"])
-    return Record(path, str(identity["id"]), config, identity, environment, result)
+    return Record(path, identity["id"], config, identity, environment, result)
 
 
 @contextmanager

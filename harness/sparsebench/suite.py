@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
@@ -40,11 +42,12 @@ def _counted(seeds: Any) -> Any:
     """A number n of seeds stands for 0 … n − 1."""
     if not isinstance(seeds, int) or isinstance(seeds, bool):
         return seeds
-    if seeds < 1:
-        raise ValueError(f"given {seeds}, allowed is a number of seeds from 1 up, or a list of seeds")
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise ValueError(f"given {seeds}, allowed is a number of seeds from 1 to {MOST_SEEDS:,}, or a list of seeds")
     return tuple(range(seeds))
 
 
+MOST_SEEDS, MOST_RUNS = 10_000, 100_000
 Several = Annotated[tuple[T, ...], WrapValidator(_unique), Field(min_length=1)]
 Sparsity = Annotated[float, Field(ge=0, lt=1)]
 BASE = "base"
@@ -150,8 +153,14 @@ class Suite(Settings):
 
     @model_validator(mode="after")
     def _sound_variants(self) -> Suite:
+        wrong: list[str] = []
         for name in self.variant:
-            _settings(self, name)
+            try:
+                _settings(self, name)
+            except ValidationError as error:
+                wrong += mistakes.lines(error, Recipe, partial(_in_variant, name))
+        if wrong:
+            raise ValueError("\n".join(wrong))
         return self
 
     def updates_of(self, method: str) -> Updates:
@@ -161,15 +170,32 @@ class Suite(Settings):
 
 
 def runs(suite: Suite) -> list[Asked]:
-    """Every run of a suite, seeds of a cell next to each other, each once."""
+    """Every run of a suite, seeds of a cell next to each other, each once.
+
+    Raises:
+        UserError: there are more than anybody can train, or a search for tickets never ends.
+    """
+    count = sum(_count(suite, grid, method) for grid in suite.grids for method in grid.methods)
+    if count > MOST_RUNS:
+        raise UserError(f"the suite has {count:,} runs, allowed are at most {MOST_RUNS:,}: make its lists shorter")
     plain = [run for grid in suite.grids for method in grid.methods for run in _method_runs(suite, grid, method)]
     return list(dict.fromkeys([*plain, *(other for run in plain if suite.controls for other in controls(run))]))
 
 
+def _count(suite: Suite, grid: Grid, method: str) -> int:
+    """Runs of one method, before controls and rounds of searches."""
+    return math.prod(map(len, _axes(grid, method))) * max(1, len(grid.tickets))
+
+
+def _axes(grid: Grid, method: str) -> tuple[Sequence[Any], ...]:
+    return (
+        _shares(grid, method), grid.variants, _choices(grid, method), grid.multipliers, grid.backends, grid.seeds,
+    )  # fmt: skip
+
+
 def _method_runs(suite: Suite, grid: Grid, method: str) -> Iterator[Asked]:
     updates = suite.updates_of(method)
-    axes = (_shares(grid, method), grid.variants, _choices(grid, method), grid.multipliers, grid.backends, grid.seeds)
-    for (sparsity, distribution), variant, choice, multiplier, backend, seed in product(*axes):
+    for (sparsity, distribution), variant, choice, multiplier, backend, seed in product(*_axes(grid, method)):
         config = RunConfig(
             **_settings(suite, variant), method=method, backend=backend, seed=seed,
             sparsity=sparsity, distribution=distribution, multiplier=multiplier,
@@ -201,6 +227,10 @@ def _settings(suite: Suite, name: str) -> dict[str, Any]:
     }
 
 
+def _in_variant(name: str, where: mistakes.Where) -> str:
+    return mistakes.dotted(("variant", name, "recipe", *where))
+
+
 def _named(grid: Grid) -> list[str]:
     return [*grid.variants, *(ticket.variant for ticket in grid.tickets if ticket.variant)]
 
@@ -228,7 +258,7 @@ def load(name: str) -> Suite:
     path = find(name)
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"suite {path} cannot be read as TOML: {error}; mend the file") from error
     return parse(document, path)
 
@@ -238,7 +268,7 @@ def parse(document: Mapping[str, Any], path: Path) -> Suite:
     try:
         return Suite.model_validate(document)
     except ValidationError as error:
-        lines = mistakes.lines(error, Suite, mistakes.dotted)
+        lines = [line for each in mistakes.lines(error, Suite, mistakes.dotted) for line in each.splitlines()]
         raise UserError("\n".join(f"suite {path}: {line}" for line in lines)) from error
 
 
