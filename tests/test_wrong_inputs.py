@@ -3,7 +3,7 @@
 import pytest
 
 from sparsebench.cli import main
-from wrong_inputs import commands, settings, suites
+from wrong_inputs import commands, files, settings, suites
 from wrong_inputs import plugins as mishaps
 from wrong_inputs import records as damages
 from wrong_world import listed
@@ -12,7 +12,7 @@ pytest_plugins = ("wrong_world",)
 
 AREAS = {
     "commands": commands.ROWS, "settings": settings.ROWS, "suites": suites.ROWS, "records": damages.ROWS,
-    "plugins": mishaps.ROWS,
+    "files": files.ROWS, "plugins": mishaps.ROWS,
 }  # fmt: skip
 ROWS = {f"{area}: {name}": row for area, rows in AREAS.items() for name, row in rows.items()}
 

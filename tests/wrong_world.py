@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import toy
-from sparsebench import plugins, records
+from sparsebench import plugins, prepare, records
 from sparsebench.cli import main
 from sparsebench_board import mirror, page
 from wrong_inputs import plugins as mishaps
@@ -64,6 +64,7 @@ def work(world, tmp_path, monkeypatch):
     """A working folder of one's own; what is temporary lies beside it, and MLflow is out of the way."""
     work = shutil.copytree(world.folder, tmp_path / "work")
     (tmp_path / "temporary").mkdir()
+    prepare._loaded.cache_clear()  # paths are relative, and of another folder now
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     monkeypatch.chdir(work)
     return work

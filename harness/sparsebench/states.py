@@ -48,6 +48,10 @@ def _given(path: Path) -> Given:
     for name, array in arrays.items():
         if array.dtype.kind != "f":
             raise UserError(f"weights {path} hold {name!r} in {array.dtype}: floating-point arrays are needed")
+        if not np.isfinite(array).all():
+            raise UserError(
+                f"weights {path} hold {name!r} with values that are not finite: give a network that is sound"
+            )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Given(path, digest, {name: np.asarray(array, np.float32) for name, array in arrays.items()})
 
