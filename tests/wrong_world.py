@@ -17,7 +17,7 @@ from wrong_inputs import plugins as mishaps
 
 PASSING = (".index.json", "workers.log", f"torchinductor_{getpass.getuser()}")
 """What may come and go: the index of the records, tracebacks, and what torch makes when it is imported."""
-PATIENCE = 6
+PATIENCE = 60
 TRAIN = (
     "train --dataset dots --backend toy --recipe.batch-size 4 --recipe.steps 12 --updates.delta-t 2 --sparsity 0.5 "
     "--no-mlflow --method "
