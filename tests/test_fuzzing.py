@@ -89,7 +89,7 @@ def put(path, content):
 # ---- suites ---------------------------------------------------------------------------------------------------
 
 
-@examples(150)
+@examples(60)
 @given(mutated(SUITE).map(toml_file) | damaged(toy.SUITE.encode()))
 def test_suites(world, text):
     with copied(world.folder) as work:
@@ -104,7 +104,7 @@ def test_suites(world, text):
 # ---- records --------------------------------------------------------------------------------------------------
 
 
-@examples(200)
+@examples(40)
 @given(st.data(), st.sampled_from(COMMANDS))
 def test_records(world, data, line):
     with copied(world.folder) as work:
@@ -121,7 +121,7 @@ def test_records(world, data, line):
             assert outcome(["leaderboard", "--records", "new", "--format", "json"])[0] == 0
 
 
-@examples(60)
+@examples(20)
 @given(st.data())
 def test_the_index_of_records(world, data):
     with copied(world.folder) as work, pytest.MonkeyPatch.context() as patch:
@@ -129,7 +129,7 @@ def test_the_index_of_records(world, data):
         board = outcome(["leaderboard", "--format", "json"])
         path = work / "runs" / index.NAME
         content = path.read_bytes()
-        digest, _, inside = content.partition(b"\n")
+        _, _, inside = content.partition(b"\n")
         other = data.draw(damaged(content) | mutated(json.loads(inside)).map(lambda tree: json.dumps(tree).encode()))
         path.write_bytes(other)
         assert outcome(["leaderboard", "--format", "json"]) == board
@@ -138,7 +138,7 @@ def test_the_index_of_records(world, data):
 # ---- checkpoints ----------------------------------------------------------------------------------------------
 
 
-class Cut(Exception):
+class CutError(Exception):
     """The run ends here."""
 
 
@@ -153,9 +153,9 @@ def interrupted(world, tmp_path_factory):
 
     def cut(done, steps):
         if done >= 9:
-            raise Cut
+            raise CutError
 
-    with pytest.raises(Cut):
+    with pytest.raises(CutError):
         runner.run(run.prepared, folder / "runs", progress=cut, keep=runner.Keep(0))
     assert len(list(checkpoints.folder(folder / "runs", world.rigl).glob("0*"))) == 2
     return folder, kept
@@ -165,7 +165,7 @@ def _told(record):
     return [{name: value for name, value in event.items() if name != "seconds"} for event in record.events()]
 
 
-@examples(120)
+@examples(25)
 @given(st.data())
 def test_checkpoints(world, interrupted, data):
     folder, (weights, masks, events) = interrupted
@@ -188,7 +188,7 @@ def _checkpointed(name, content):
     return damaged(content) | st.none() if name == checkpoints.PROGRESS else spoilt(name, content)
 
 
-@examples(80)
+@examples(15)
 @given(st.data())
 def test_checkpoints_that_somebody_sealed_again(world, interrupted, data):
     with copied(interrupted[0]) as work:

@@ -1,8 +1,8 @@
 """What a folder's records say, kept in one file beside them: a board of a thousand runs reads that instead of each.
 
 Records are the truth. An entry counts only while every document of its record is the file that it was read from, by
-size, times and number; what it says is checked as a record is, and the file by a digest. What is broken, or of another version, is as good as
-nothing, and where nothing can be kept, nothing is.
+size, times and number; what it says is checked as a record is, and the file by a digest. What is broken, or of another
+version, is as good as nothing, and where nothing can be kept, nothing is.
 """
 
 from __future__ import annotations

@@ -47,4 +47,5 @@ def complain(line: str) -> None:
 
 
 def _one(text: str) -> str:
-    return " ".join(text.split())
+    """On one line, and without what would move a terminal's cursor or cannot be encoded."""
+    return "".join(character if character.isprintable() else "�" for character in " ".join(text.split()))
