@@ -187,6 +187,13 @@ def check(name: str, form: type, content: object) -> None:
         raise ValueError(f"{name}: {where}{': ' if where else ''}given {given}, {allowed}") from error
 
 
+def check_brief(identity: object, environment: object, result: object) -> None:
+    """The same for the three documents that a record is made of."""
+    check("config.json", Identity, identity)
+    check("environment.json", Environment, environment)
+    check("result.json", Result, result)
+
+
 def check_event(name: str, content: object) -> None:
     """The same for one event of a file; those of a kind that is not known here need nothing more."""
     check(name, Happened, content)

@@ -6,7 +6,6 @@ import math
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
@@ -158,7 +157,8 @@ class Suite(Settings):
             try:
                 _settings(self, name)
             except ValidationError as error:
-                wrong += mistakes.lines(error, Recipe, partial(_in_variant, name))
+                own = ("variant", name, "recipe")
+                wrong += mistakes.lines(error, Recipe, lambda where, own=own: mistakes.dotted((*own, *where)))
         if wrong:
             raise ValueError("\n".join(wrong))
         return self
@@ -225,10 +225,6 @@ def _settings(suite: Suite, name: str) -> dict[str, Any]:
         "dataset": variant.dataset or suite.task.dataset,
         "recipe": Recipe.model_validate({**recipe, **variant.recipe}),
     }
-
-
-def _in_variant(name: str, where: mistakes.Where) -> str:
-    return mistakes.dotted(("variant", name, "recipe", *where))
 
 
 def _named(grid: Grid) -> list[str]:

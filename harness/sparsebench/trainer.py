@@ -23,6 +23,7 @@ from sparsebench.layers import Layer
 from sparsebench.masks import Change, Counts, Masks
 from sparsebench.method import Event, Method
 from sparsebench.models import Arrays, Builder, Input, Model
+from sparsebench.replicas import Group, Launch
 from sparsebench.schedules import RATES, falling, warming
 
 State = TypeVar("State")
@@ -172,7 +173,8 @@ class SparseTrainer(Protocol[State]):
         """New masks. The gradient, where needed, is the mean over the whole of batch `event.iteration`.
 
         Raises:
-            NonFiniteScoreError: a score is NaN or infinite; names the layer.
+            NonFiniteScoreError: a score is NaN or infinite; names the layer. It ends the run, whose record then holds
+                weights and masks of the state as it was given: it has not changed, and nothing of it was donated.
         """
         ...
 
@@ -198,13 +200,30 @@ class SparseTrainer(Protocol[State]):
 
 
 @dataclass(frozen=True, eq=False)
+class Spread:
+    """How a backend trains one run on many devices: the same trainer, which shares every batch with the other replicas.
+
+    `join(device, launch)` meets the other processes and returns a `SparseTrainer` and the group of them. Beyond the
+    trainer's own laws: losses, gradients, what a method observes, batch statistics and metrics are those of the whole
+    batch, on every replica to the bit, so masks and weights stay the same on all. `alone`: one process can drive many
+    devices; else each has a process of its own, which a launcher starts.
+
+    Raises:
+        UserError: there are not so many devices, or the others cannot be met.
+    """
+
+    join: Callable[[str, Launch], tuple[SparseTrainer[Any], Group]]
+    alone: bool
+
+
+@dataclass(frozen=True, eq=False)
 class Backend:
     """A backend plugin: `trainer(device)` imports the framework and returns a `SparseTrainer`.
 
     `packages` are the distributions it needs, `extra` what to install for them. `builders` adds models that exist
     already: model name -> builder, or where it is (see `sparsebench.models.Model`). `unread` are settings of the recipe
     that mean nothing to it, and leave the identity of its runs. `hardware(device)` is what `sparsebench bench` asks it
-    for.
+    for. `spread` is how it trains on many devices, if it does.
     """
 
     name: str
@@ -216,3 +235,4 @@ class Backend:
     builders: Mapping[str, str | Builder] = field(default_factory=dict[str, str | Builder])
     unread: frozenset[str] = frozenset()
     hardware: Callable[[str], Hardware] = unknown_hardware
+    spread: Spread | None = None

@@ -28,6 +28,7 @@ def ui(
     if not found and not measured:
         raise UserError(f"no records in {records}: there is nothing to show yet; `sparsebench run quick` makes some")
     board.check_free(host, port)
+    board.unmirror(records)
     board.mirror(found, records)
     board.mirror_hardware(measured, records)
     board.publish(found, records)
