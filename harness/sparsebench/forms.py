@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import (
+from typing import (, cast
     Annotated,
     Any,
     Required,  # pydantic wants its TypedDict before Python 3.12
@@ -197,7 +197,7 @@ def check_brief(identity: object, environment: object, result: object) -> None:
 def check_event(name: str, content: object) -> None:
     """The same for one event of a file; those of a kind that is not known here need nothing more."""
     check(name, Happened, content)
-    kind = content["kind"] if isinstance(content, dict) else None  # pyright: ignore[reportUnknownVariableType]
+    kind = cast("Mapping[str, object]", content)["kind"]
     if kind in EVENTS:
         check(name, EVENTS[kind], content)
 

@@ -116,7 +116,7 @@ def _kept(root: Path) -> Entries:
     try:
         with _without_pauses():
             digest, _, content = (root / NAME).read_bytes().partition(b"\n")
-            found = from_json(content) if digest == _digest(content) else {}
+            found: Any = from_json(content) if digest == _digest(content) else {}
             entries: Any = found["entries"] if found["version"] == VERSION else {}
     except (OSError, KeyError, TypeError, ValueError):
         return {}

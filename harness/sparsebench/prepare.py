@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
@@ -164,13 +164,13 @@ def _clock(method: Method, read: Iterable[str]) -> Updates:
 
 def _events(method: Method, steps: int) -> Sequence[Event]:
     with plugins.blamed("methods", method.name):
-        events = method.events(steps)
+        events: Sequence[object] = method.events(steps)
     if odd := [event for event in events if not isinstance(event, Event)]:
         raise UserError(
             f"{plugins.described('methods', method.name)} has {odd[0]!r} for an event, not a sparsebench Event: "
             "mend the package"
         )
-    return events
+    return cast("Sequence[Event]", events)
 
 
 def _check_use(config: RunConfig, method: Method, steps: int) -> None:
