@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import (, cast
-    Annotated,
-    Any,
-    Required,  # pydantic wants its TypedDict before Python 3.12
-)
+from typing import Annotated, Any, Required, cast
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from sparsebench.mistakes import dotted
 

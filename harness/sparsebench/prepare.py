@@ -164,7 +164,7 @@ def _clock(method: Method, read: Iterable[str]) -> Updates:
 
 def _events(method: Method, steps: int) -> Sequence[Event]:
     with plugins.blamed("methods", method.name):
-        events: Sequence[object] = method.events(steps)
+        events = cast("Sequence[object]", method.events(steps))
     if odd := [event for event in events if not isinstance(event, Event)]:
         raise UserError(
             f"{plugins.described('methods', method.name)} has {odd[0]!r} for an event, not a sparsebench Event: "
