@@ -47,7 +47,7 @@ def cut(name: str) -> Callable[[Path], None]:
 
     def prepare(folder: Path) -> None:
         path = _record(folder) / name
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2].rstrip()[:-2])  # within a line
 
     return prepare
 
