@@ -201,7 +201,7 @@ TOLD = [
     ("grid.sparsities[1]:", "given -0.1, should be greater than or equal to 0"),
     ("grid.sparsities[2]:", "given nan, should be a finite number"),
     ("grid.sparsities[3]:", "given 'x', should be a valid number"),
-    ("grid.seeds:", "given 0, allowed is a number of seeds from 1 up"),
+    ("grid.seeds:", "given 0, allowed is a number of seeds from 1 to 10,000"),
     ("grid.multipliers:", "given 2, should be a list"),
     ("grid.extra:", "unknown setting 'extra'"),
 ]

@@ -101,6 +101,14 @@ class Toy:
     def evaluate(self, state, split):
         return Metrics(0.5, 0.7)
 
+    def snapshot(self, state):
+        weights, masks, _ = state
+        return {**weights, **{f"mask {name}": mask for name, mask in masks.items()}}
+
+    def restore(self, task, arrays):
+        masks = {name.removeprefix("mask "): arrays[name] for name in arrays if name.startswith("mask ")}
+        return {name: arrays[name] for name in arrays if not name.startswith("mask ")}, masks, task
+
     def weights(self, state):
         return state[0]
 

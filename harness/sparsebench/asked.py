@@ -7,6 +7,7 @@ its rounds. Rounds do not depend on the sparsity in the end, so that one search 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -15,6 +16,7 @@ from pydantic import Field
 
 from sparsebench import plugins
 from sparsebench.config import RunConfig, Ticket, Updates
+from sparsebench.errors import UserError
 from sparsebench.settings import Settings
 
 PENDING = "pending"
@@ -27,7 +29,7 @@ class Search(Settings):
     remove: Annotated[
         float, Field(ge=0.02, lt=1, description="share of the remaining connections that a round removes")
     ] = 0.2
-    rewind: Annotated[int, Field(ge=0, description="step whose weights every round starts from")] = 0
+    rewind: Annotated[int, Field(ge=0, lt=2**63, description="step whose weights every round starts from")] = 0
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,21 @@ def asked(config: RunConfig, search: Search) -> Asked:
     return last
 
 
+MOST = 1000
+"""Rounds of a search."""
+
+
 def levels(remove: float, sparsity: float) -> Iterator[float]:
-    """1 − (1 − remove)^r for r = 1, 2 …, to six digits, while it is below the sparsity, which comes last."""
+    """1 − (1 − remove)^r for r = 1, 2 …, to six digits, while it is below the sparsity, which comes last.
+
+    Raises:
+        UserError: there are more than `MOST` of them.
+    """
+    if math.log1p(-sparsity) < MOST * math.log1p(-remove):
+        raise UserError(
+            f"search.remove {remove:g} takes more than {MOST:,} rounds to reach sparsity {sparsity:g}: let a round "
+            "remove a larger share, such as 0.2"
+        )
     rounds = itertools.count(1)
     yield from itertools.takewhile(lambda reached: reached < sparsity, (_after(remove, r) for r in rounds))
     yield sparsity

@@ -9,7 +9,7 @@ from pydantic import Field, ModelWrapValidatorHandler, ValidationInfo, field_val
 from sparsebench.policy import Choice
 from sparsebench.settings import Settings, checked
 
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, lt=2**63)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Length = Annotated[float, Field(gt=0)]
 
@@ -51,7 +51,8 @@ class Recipe(Settings):
         Field(description="crop after mirror padding by 4, or (image folders) of random size; and flip"),
     ] = "none"
     image_size: Annotated[
-        Positive | None, Field(description="pixels a side, for image folders; else as the data set is")
+        Annotated[int, Field(gt=0, le=4096)] | None,
+        Field(description="pixels a side, for image folders; else as the data set is"),
     ] = None
     evaluations: Annotated[Positive, Field(description="on the test set, evenly spread, the last at the end")] = 10
     steps: Annotated[Positive | None, Field(description="length in steps")] = None
@@ -163,4 +164,6 @@ class RunConfig(Settings):
     continued: Annotated[
         str | None, Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of another backend's checkpoint to go on from")
     ] = None
-    rewind: Annotated[int, Field(ge=0, description="keep the weights of this step, for tickets to rewind to")] = 0
+    rewind: Annotated[
+        int, Field(ge=0, lt=2**63, description="keep the weights of this step, for tickets to rewind to")
+    ] = 0

@@ -17,17 +17,43 @@ SGD = frozenset({"momentum", "nesterov"})
 """Settings that other optimizers do not read."""
 
 
+LONGEST = 10_000_000
+"""Steps of a run: its clock is asked at each of them before it starts."""
+
+
 def resolved(recipe: Recipe, multiplier: float, dataset: Dataset, backend: Backend) -> Recipe:
     """Everything in steps, `multiplier` times as long; settings that nothing reads are as if not given."""
-    unit = multiplier * (1 if recipe.steps is not None else len(dataset.train.labels) // recipe.batch_size)
-    length = recipe.epochs if recipe.steps is None else recipe.steps
+    unit = _unit(recipe, multiplier, dataset)
     lengths = {
-        "steps": max(1, round(unit * (length or 0))) if unit else 0,
+        "steps": max(1, round(unit * _length(recipe))) if unit else 0,
         "epochs": None,
-        "milestones": tuple(float(round(unit * each)) for each in recipe.milestones),
-        "warmup": float(round(unit * recipe.warmup)),
+        "milestones": tuple(_whole(unit * each) for each in recipe.milestones),
+        "warmup": _whole(unit * recipe.warmup),
     }
     return recipe.model_copy(update=lengths | {name: _default(name) for name in unread(recipe, dataset, backend)})
+
+
+def _unit(recipe: Recipe, multiplier: float, dataset: Dataset) -> float:
+    """Steps in what lengths are given in."""
+    return multiplier * (1 if recipe.steps is not None else len(dataset.train.labels) // recipe.batch_size)
+
+
+def _length(recipe: Recipe) -> float:
+    return (recipe.epochs if recipe.steps is None else recipe.steps) or 0
+
+
+def _whole(steps: float) -> float:
+    return float(round(steps)) if steps <= LONGEST else steps
+
+
+def check_length(recipe: Recipe, multiplier: float, dataset: Dataset) -> None:
+    """Refuse a run that would never end; only one that is not refused can be `resolved`."""
+    unit, length = _unit(recipe, multiplier, dataset), _length(recipe)
+    if unit * length > LONGEST:
+        given = "steps" if recipe.steps is not None else "epochs"
+        raise UserError(
+            f"a run of {given} {length:g} × multiplier {multiplier:g} is longer than {LONGEST:,} steps: ask for fewer"
+        )
 
 
 def unread(recipe: Recipe, dataset: Dataset, backend: Backend) -> set[str]:

@@ -1,13 +1,14 @@
 """What a folder's records say, kept in one file beside them: a board of a thousand runs reads that instead of each.
 
 Records are the truth. An entry counts only while every document of its record is the file that it was read from, by
-size, times and number; what it says is checked as a record is. What is broken, or of another version, is as good as
-nothing, and where nothing can be kept, nothing is.
+size, times and number; what it says is checked as a record is, and the file by a digest. What is broken, or of another
+version, is as good as nothing, and where nothing can be kept, nothing is.
 """
 
 from __future__ import annotations
 
 import gc
+import hashlib
 import os
 import time
 from collections.abc import Generator, Iterable, Mapping
@@ -114,7 +115,8 @@ def _settled(stamp: Stamp, now: int) -> bool:
 def _kept(root: Path) -> Entries:
     try:
         with _without_pauses():
-            found = from_json(bounded.own(root / NAME, bounded.json_room()))
+            digest, _, content = bounded.own(root / NAME, bounded.json_room()).partition(b"\n")
+            found: Any = from_json(content) if digest == _digest(content) else {}
             entries: Any = found["entries"] if found["version"] == VERSION else {}
     except (OSError, KeyError, TypeError, ValueError):
         return {}
@@ -124,7 +126,13 @@ def _kept(root: Path) -> Entries:
 def _keep(root: Path, before: Entries, now: Entries) -> None:
     if now != before:
         with suppress(OSError):
-            place(root / NAME, to_json({"version": VERSION, "entries": now}))
+            content = to_json({"version": VERSION, "entries": now})
+            place(root / NAME, _digest(content) + b"\n" + content)
+
+
+def _digest(content: bytes) -> bytes:
+    """A flipped bit would else pass for what a record says."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest().encode()
 
 
 @contextmanager

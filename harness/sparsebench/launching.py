@@ -23,8 +23,6 @@ from sparsebench.errors import UserError
 from sparsebench.stopping import SIGNALS, handled
 
 MODULE = "sparsebench.replica"
-LOG = "workers.log"
-"""In the folder of records: what processes print, frameworks and tracebacks included."""
 GRACE = 15.0
 """Seconds that replicas have to end when this process does."""
 

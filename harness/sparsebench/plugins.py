@@ -9,10 +9,12 @@ from __future__ import annotations
 import importlib.metadata
 import pkgutil
 import sys
-from collections.abc import Iterator
-from contextlib import redirect_stdout
+import traceback
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, redirect_stdout
 from functools import cache
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from sparsebench.errors import NotInstalledError, UserError, unknown
@@ -67,6 +69,31 @@ def load(group: Group, name: str) -> Backend | Method | Model | Source:
 @cache
 def _member(family: str, member: str) -> Model:
     return _load("families", family).member(member)
+
+
+@contextmanager
+def blamed(group: Group, name: str) -> Generator[None]:
+    """What a plugin's own code raises in here is told in one line, as a mistake of its package.
+
+    Raises:
+        UserError: as said; one that the plugin raises itself passes.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        where = f"{Path(last.filename).name}:{last.lineno}"
+        raise UserError(f"{described(group, name)} failed: {reason} ({where}); mend the package") from error
+
+
+def described(group: Group, name: str) -> str:
+    """The plugin in errors: what it is, its name, and the package that it is of."""
+    known = name if name in _entries(group) else name.partition("/")[0]
+    home = "families" if known != name else group
+    return f"{KINDS[group]} {name!r} of package {package(home, known)!r}"
 
 
 def survey(group: Group) -> Iterator[tuple[str, str | UserError]]:

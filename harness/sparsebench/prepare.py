@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from sparsebench import fitting, handover, identity, plugins, policy, states
+from pydantic import ValidationError
+
+from sparsebench import fitting, handover, identity, mistakes, plugins, policy, states
 from sparsebench.checkpoints import Checkpoint
 from sparsebench.config import RunConfig, Updates
 from sparsebench.data.source import Dataset
 from sparsebench.errors import UserError
 from sparsebench.handover import Handover
-from sparsebench.method import Method
+from sparsebench.method import Event, Method
 from sparsebench.mistakes import refuse, told
 from sparsebench.models import Model, declared_builder
 from sparsebench.policy import Policy
@@ -78,6 +80,8 @@ def prepare(
         for check in (fitting.check_batch, fitting.check_view, fitting.check_size)
         for line in told(lambda check=check: check(config.recipe, dataset))
     ]
+    if endless := told(lambda: fitting.check_length(config.recipe, config.multiplier, dataset)):
+        refuse([*unbuildable, *unfit, *endless])
     config, method = _resolved(config, method, model, backend, dataset)
     dataset = fitting.sized(dataset, config.recipe)
     steps = config.recipe.steps or 0
@@ -87,7 +91,8 @@ def prepare(
     refuse([*unbuildable, *unfit, *unscheduled, *misused])
     task = Task(model, dataset, config.recipe, steps)
     roles = replace(model.policy_under(config.distribution), **config.policy.model_dump(exclude_none=True))
-    fitting.check_layers(method, task)
+    with plugins.blamed("models", model.name):
+        fitting.check_layers(method, task)
     start = states.start(config.weights, weights)
     if start:
         states.check_start(start, task.model, task.input)
@@ -127,9 +132,15 @@ def load_dataset(name: str, data: Path | None) -> Dataset:
 @cache
 def _loaded(name: str, data: Path | None) -> Dataset | UserError:
     try:
-        return plugins.load("datasets", name).load(data)
+        source = plugins.load("datasets", name)
+        with plugins.blamed("datasets", name):
+            found: Any = source.load(data)
     except UserError as error:
         return error
+    if isinstance(found, Dataset):
+        return found
+    given = type(found).__name__
+    return UserError(f"{plugins.described('datasets', name)} loads a {given}, not a Dataset; mend the package")
 
 
 def _document(
@@ -148,12 +159,32 @@ def _resolved(
     method = replace(method, **given)
     read = set(Updates.model_fields) - method.unread if method.updates else set[str]()
     recipe = fitting.resolved(config.recipe, config.multiplier, dataset, backend)
-    updates = Updates(**{name: getattr(method, name) for name in read})
+    updates = _clock(method, read)
     changes: dict[str, Any] = {"model": model.name, "recipe": recipe, "updates": updates}
     if not method.has_sparsity:
         defaults = RunConfig.model_fields
         changes |= {name: defaults[name].default for name in ("sparsity", "distribution")}
     return config.model_copy(update=changes), method
+
+
+def _clock(method: Method, read: Iterable[str]) -> Updates:
+    """What the method itself says of when and how much masks change."""
+    try:
+        return Updates.model_validate({name: getattr(method, name) for name in read})
+    except ValidationError as error:
+        told = "; ".join(mistakes.lines(error, Updates, mistakes.dotted))
+        raise UserError(f"{plugins.described('methods', method.name)}: {told}; mend the package") from error
+
+
+def _events(method: Method, steps: int) -> Sequence[Event]:
+    with plugins.blamed("methods", method.name):
+        events = cast("Sequence[object]", method.events(steps))
+    if odd := [event for event in events if not isinstance(event, Event)]:
+        raise UserError(
+            f"{plugins.described('methods', method.name)} has {odd[0]!r} for an event, not a sparsebench Event: "
+            "mend the package"
+        )
+    return cast("Sequence[Event]", events)
 
 
 def _check_use(config: RunConfig, method: Method, steps: int) -> None:
@@ -188,7 +219,7 @@ def _check_schedule(method: Method, steps: int) -> None:
             f"updates begin at {method.begin} and end at {method.end} of the run, iterations {clock.begin} and "
             f"{clock.end}: begin must be below end"
         )
-    events = method.events(steps)
+    events = _events(method, steps)
     if not events:
         raise UserError(
             f"method {method.name!r} never updates in {steps} steps with delta_t {method.delta_t}, begin "

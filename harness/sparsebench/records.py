@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from sparsebench import bits, bounded, divergence, mistakes, movement, tensors
+from sparsebench import bits, bounded, divergence, forms, mistakes, movement, tensors
 from sparsebench.aside import aside, flush
 from sparsebench.config import RunConfig
 from sparsebench.divergence import Divergence
@@ -47,7 +47,7 @@ SCHEMA = 1
 DOCUMENTS = ("config", "environment", "layers", "result")
 BRIEF = ("config", "environment", "result")
 """The documents that a record is made of; all else is read on demand."""
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NAME = re.compile(forms.NAME)
 REWIND, MOVEMENT = "rewind.safetensors", "movement.safetensors"
 FILES = (*(f"{name}.json" for name in DOCUMENTS), "events.jsonl", "weights.safetensors", "masks.safetensors")
 
@@ -90,8 +90,7 @@ class Record:
     def _table(self) -> Json:
         with _reading(self.path):
             table = _document(self.file("layers.json"))
-            if not isinstance(table["layers"], list):
-                raise TypeError("layers.json holds no list of layers")
+            forms.check("layers.json", forms.Layers, table)
             return table
 
     def events(self) -> list[Json]:
@@ -104,7 +103,10 @@ class Record:
         """
         with _reading(self.path):
             content = bounded.own(self.file("events.jsonl"), bounded.json_room())
-            return [from_json(line) for line in content.splitlines()]
+            events = [from_json(line) for line in content.splitlines()]
+            for event in events:
+                forms.check_event("events.jsonl", event)
+            return events
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """Final parameters and running statistics: name -> array, canonical layout."""
@@ -177,10 +179,9 @@ def of(path: Path, identity: Json, environment: Json, result: Json) -> Record:
     """
     if identity["schema"] != SCHEMA:
         raise ValueError(f"it has schema {identity['schema']}, this version reads schema {SCHEMA}")
-    if not (isinstance(id := identity["id"], str) and NAME.fullmatch(id)):
-        raise ValueError(f"its id {id!r} cannot name a record")
+    forms.check_brief(identity, environment, result)
     config = RunConfig.model_validate(identity["config"])
-    return Record(path, id, config, identity, environment, result, divergence.of(result))
+    return Record(path, identity["id"], config, identity, environment, result, divergence.of(result))
 
 
 @contextmanager

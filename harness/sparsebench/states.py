@@ -50,11 +50,12 @@ def _given(path: Path) -> Given:
     for name, array in arrays.items():
         if array.dtype.kind != "f":
             raise UserError(f"weights {path} hold {name!r} in {array.dtype}: floating-point arrays are needed")
-    return Given(
-        path,
-        hashlib.sha256(content).hexdigest(),
-        {name: np.asarray(array, np.float32) for name, array in arrays.items()},
-    )
+        if not np.isfinite(array).all():
+            raise UserError(
+                f"weights {path} hold {name!r} with values that are not finite: give a network that is sound"
+            )
+    digest = hashlib.sha256(content).hexdigest()
+    return Given(path, digest, {name: np.asarray(array, np.float32) for name, array in arrays.items()})
 
 
 def start(digest: str | None, path: Path | None) -> Given | None:

@@ -28,10 +28,6 @@ from sparsebench.settings import Settings, checked
 from sparsebench.shipped import roots
 
 T = TypeVar("T")
-LARGEST = 1 << 20
-"""Bytes of a suite file: a megabyte."""
-MANY = 100_000
-"""Runs in one suite, and seeds in one list: years of work."""
 
 
 def _unique(values: Any, parts: ValidatorFunctionWrapHandler) -> tuple[Any, ...]:
@@ -45,13 +41,12 @@ def _counted(seeds: Any) -> Any:
     """A number n of seeds stands for 0 … n − 1."""
     if not isinstance(seeds, int) or isinstance(seeds, bool):
         return seeds
-    if seeds < 1:
-        raise ValueError(f"given {seeds}, allowed is a number of seeds from 1 up, or a list of seeds")
-    if seeds > MANY:
-        raise ValueError(f"given {seeds}, allowed are up to {MANY:,} seeds")
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise ValueError(f"given {seeds}, allowed is a number of seeds from 1 to {MOST_SEEDS:,}, or a list of seeds")
     return tuple(range(seeds))
 
 
+LARGEST, MOST_SEEDS, MOST_RUNS = 1 << 20, 10_000, 100_000  # bytes of a file; years of work
 Several = Annotated[tuple[T, ...], WrapValidator(_unique), Field(min_length=1)]
 Sparsity = Annotated[float, Field(ge=0, lt=1)]
 BASE = "base"
@@ -157,14 +152,15 @@ class Suite(Settings):
 
     @model_validator(mode="after")
     def _sound_variants(self) -> Suite:
+        wrong: list[str] = []
         for name in self.variant:
-            _settings(self, name)
-        return self
-
-    @model_validator(mode="after")
-    def _feasible(self) -> Suite:
-        if (count := sum(map(_size, self.grids))) > MANY:
-            raise ValueError(f"its grids cross to {count:,} runs, allowed are up to {MANY:,}: make several suites")
+            try:
+                _settings(self, name)
+            except ValidationError as error:
+                own = ("variant", name, "recipe")
+                wrong += mistakes.lines(error, Recipe, lambda where, own=own: mistakes.dotted((*own, *where)))
+        if wrong:
+            raise ValueError("\n".join(wrong))
         return self
 
     def updates_of(self, method: str) -> Updates:
@@ -174,15 +170,32 @@ class Suite(Settings):
 
 
 def runs(suite: Suite) -> list[Asked]:
-    """Every run of a suite, seeds of a cell next to each other, each once."""
+    """Every run of a suite, seeds of a cell next to each other, each once.
+
+    Raises:
+        UserError: there are more than anybody can train, or a search for tickets never ends.
+    """
+    count = sum(_count(suite, grid, method) for grid in suite.grids for method in grid.methods)
+    if count > MOST_RUNS:
+        raise UserError(f"the suite has {count:,} runs, allowed are at most {MOST_RUNS:,}: make its lists shorter")
     plain = [run for grid in suite.grids for method in grid.methods for run in _method_runs(suite, grid, method)]
     return list(dict.fromkeys([*plain, *(other for run in plain if suite.controls for other in controls(run))]))
 
 
+def _count(suite: Suite, grid: Grid, method: str) -> int:
+    """Runs of one method, before controls and rounds of searches."""
+    return math.prod(map(len, _axes(grid, method))) * max(1, len(grid.tickets))
+
+
+def _axes(grid: Grid, method: str) -> tuple[Sequence[Any], ...]:
+    return (
+        _shares(grid, method), grid.variants, _choices(grid, method), grid.multipliers, grid.backends, grid.seeds,
+    )  # fmt: skip
+
+
 def _method_runs(suite: Suite, grid: Grid, method: str) -> Iterator[Asked]:
     updates = suite.updates_of(method)
-    axes = (_shares(grid, method), grid.variants, _choices(grid, method), grid.multipliers, grid.backends, grid.seeds)
-    for (sparsity, distribution), variant, choice, multiplier, backend, seed in product(*axes):
+    for (sparsity, distribution), variant, choice, multiplier, backend, seed in product(*_axes(grid, method)):
         config = RunConfig(
             **_settings(suite, variant), method=method, backend=backend, seed=seed,
             sparsity=sparsity, distribution=distribution, multiplier=multiplier,
@@ -200,13 +213,6 @@ def _with_tickets(suite: Suite, grid: Grid, config: RunConfig, variant: str) -> 
         settings = _settings(suite, ticket.variant or variant)
         source = asked(RunConfig.model_validate(config.model_dump() | found | settings), suite.search)
         yield from_ticket(config, source, Ticket(source=PENDING, weights=ticket.weights, mask=ticket.mask))
-
-
-def _size(grid: Grid) -> int:
-    """How many runs a grid crosses to, methods without sparsity counted at each."""
-    axes = (grid.methods, grid.sparsities, grid.distributions, grid.variants, grid.multipliers, grid.backends)
-    updates = [values for values in grid.updates.model_dump().values() if values]
-    return math.prod(map(len, (*axes, grid.seeds, *updates, grid.tickets or (None,))))
 
 
 def _settings(suite: Suite, name: str) -> dict[str, Any]:
@@ -248,12 +254,9 @@ def load(name: str) -> Suite:
     path = find(name)
     try:
         document = tomllib.loads(bounded.content(path, LARGEST).decode())
-    except (OSError, ValueError) as error:
-        raise UserError(f"suite {path} cannot be read as TOML: {error}; mend the file") from error
-    except RecursionError as error:
-        raise UserError(
-            f"suite {path} cannot be read as TOML: its tables or lists are too deep; mend the file"
-        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        told = "its tables or lists are too deep" if isinstance(error, RecursionError) else error
+        raise UserError(f"suite {path} cannot be read as TOML: {told}; mend the file") from error
     return parse(document, path)
 
 
@@ -262,7 +265,7 @@ def parse(document: Mapping[str, Any], path: Path) -> Suite:
     try:
         return Suite.model_validate(document)
     except ValidationError as error:
-        lines = mistakes.lines(error, Suite, mistakes.dotted)
+        lines = [line for each in mistakes.lines(error, Suite, mistakes.dotted) for line in each.splitlines()]
         raise UserError("\n".join(f"suite {path}: {line}" for line in lines)) from error
 
 

@@ -40,4 +40,6 @@ def timeline(
 
 def marks(steps: int, evaluations: int) -> set[int]:
     """After how many iterations the test split is evaluated, evenly spread: the end included, whose accuracy counts."""
+    if evaluations >= steps:
+        return set(range(1, steps + 1))
     return {max(1, round(steps * k / evaluations)) for k in range(1, evaluations + 1)}

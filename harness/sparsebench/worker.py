@@ -19,6 +19,9 @@ from typing import IO, Any
 
 from sparsebench.errors import UserError
 
+LOG = "workers.log"
+"""In the folder of records: what workers print, frameworks and tracebacks included."""
+
 Report = Callable[[int, int], None]
 """(steps done, steps in all)."""
 

@@ -183,6 +183,6 @@ def _figure(record: Record, name: Sequence[str]) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise UserError(
             f"record {record.path}: result.json has {value!r} for {'.'.join(name)}, not a finite number: "
-            "remove the folder and run again"
+            "remove that folder, then run or copy it again"
         )
     return float(value)

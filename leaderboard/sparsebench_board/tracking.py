@@ -40,6 +40,9 @@ RUN_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 PORTS: Mapping[str, int] = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
 
 
+SCHEMES = frozenset({*PORTS, "mssql", "databricks"})
+
+
 def default_store(records: Path) -> tuple[str, Path]:
     """(tracking URI, folder for artifacts): MLFLOW_TRACKING_URI if it is set, else a database beside the records."""
     folder = records.absolute()
@@ -152,6 +155,9 @@ def _check_file(path: Path) -> None:
 
 def _check_host(uri: str) -> None:
     parts = urlsplit(uri)
-    port = parts.port or PORTS.get(parts.scheme.partition("+")[0])
+    scheme = parts.scheme.partition("+")[0]
+    if scheme not in SCHEMES and not uri.startswith("databricks"):
+        raise ValueError(f"{shown(uri)!r} is no address; give {SQLITE}FILE, http://HOST:PORT or postgresql://HOST/NAME")
+    port = parts.port or PORTS.get(scheme)
     if parts.hostname and port:
         socket.create_connection((parts.hostname, port), PATIENCE).close()

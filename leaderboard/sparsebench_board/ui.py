@@ -37,7 +37,7 @@ def serve(uri: str, artifacts: Path, host: str = "127.0.0.1", port: int = 5000) 
         _say(f"MLflow's runs: {shown(uri).rstrip('/')}{_there(uri)}")
         return
     load()
-    _check_free(host, port)
+    check_free(host, port)
     with tempfile.TemporaryFile("w+") as log, _server(_command(artifacts, host, port), uri, log) as server:
         _await(server, host, port, log)
         _say(f"MLflow's runs: http://{host}:{port}{_page(host, port)}")
@@ -61,12 +61,19 @@ def _command(artifacts: Path, host: str, port: int) -> list[str]:
     return [sys.executable, "-m", "mlflow", "server", *files, "--host", host, "--port", str(port), "--workers", "1"]
 
 
-def _check_free(host: str, port: int) -> None:
+def check_free(host: str, port: int) -> None:
+    """Refuse an address that cannot be listened to.
+
+    Raises:
+        UserError: as said.
+    """
     try:
         with closing(socket.create_server((host, port))):
             pass
     except (OSError, OverflowError) as error:
-        raise UserError(f"port {port} of {host} cannot be used ({error}): give another one with --port") from error
+        raise UserError(
+            f"port {port} of {host} cannot be used ({error}): give another one with --port, or --host"
+        ) from error
 
 
 @contextmanager

@@ -97,6 +97,8 @@ for name, text in HELP.items():
     module = MODULES.get(name, name)
     app.command(f"sparsebench.cli.{module}:{module}", name=name, help=text)
 
+LONGEST = 200
+"""Characters of a path that are told."""
 INTERRUPTED, UNREAD = 130, 141  # 128 + SIGINT and 128 + SIGPIPE, as shells have it
 
 
@@ -118,6 +120,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `| head` has seen enough
         hush()
         return UNREAD
+    except OSError as error:
+        mistakes = [_unusable(error)]
     for mistake in mistakes:
         complain(mistake)
     return 2
@@ -126,6 +130,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _ended(how: str, code: int) -> int:
     complain(f"{how}: what is finished is recorded, the same command does the rest")
     return code
+
+
+def _unusable(error: OSError) -> str:
+    """What the system has against a path: too long a name, no permission, no room."""
+    path = str(error.filename or "a file")
+    shown = path if len(path) <= LONGEST else f"{path[:LONGEST]}…"
+    return f"{shown} cannot be used ({error.strerror or error}): give another path, or make room for this one"
 
 
 def _explained(error: CycloptsError) -> list[str]:

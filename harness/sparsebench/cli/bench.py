@@ -13,7 +13,7 @@ from cyclopts import Parameter, validators
 from sparsebench import plugins
 from sparsebench.cli import benched, board
 from sparsebench.cli.devices import absent
-from sparsebench.cli.options import RUNS, MLflow, Records, check_writable
+from sparsebench.cli.options import RUNS, MLflow, Records, check_writable, whole
 from sparsebench.cli.output import complain, note, say
 from sparsebench.errors import UserError
 from sparsebench.hardware import documents, workloads
@@ -38,7 +38,9 @@ def bench(
         list[workloads.Precision] | None, Parameter(help="of training, may be given again; default: both", negative="")
     ] = None,
     device: Annotated[Literal["cpu", "cuda"], Parameter(help="what to measure")] = "cpu",
-    repeats: Annotated[int, Parameter(help="pairs of a comparison", validator=validators.Number(gte=1))] = 20,
+    repeats: Annotated[
+        int, Parameter(help="pairs of a comparison", validator=validators.Number(gte=1), converter=whole)
+    ] = 20,
     seconds: Annotated[
         float, Parameter(help="about how long it may take; repeats are cut first", validator=validators.Number(gt=0))
     ] = 600,

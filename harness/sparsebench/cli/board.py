@@ -180,6 +180,17 @@ def mirror_hardware(paths: Sequence[Path], records: Path) -> None:
         warn(f"{outcome}; documents are complete, `{with_records('sparsebench ui', records)}` mirrors the rest")
 
 
+def check_free(host: str, port: int) -> None:
+    """Refuse an address that cannot be listened to.
+
+    Raises:
+        UserError: as said.
+    """
+    from sparsebench_board import ui
+
+    ui.check_free(host, port)
+
+
 def serve(records: Path, host: str, port: int) -> None:
     """MLflow's pages over these records, until Ctrl-C.
 

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from sparsebench.cli.certified import show
-from sparsebench.cli.options import Device
+from sparsebench.cli.options import Device, whole
 from sparsebench.cli.output import say
 from sparsebench.conformance.certificate import CASES, Watch, certify, written
 from sparsebench.conformance.suite import Kind, Trial
@@ -25,14 +25,16 @@ def check(
     /,
     *,
     kind: Annotated[Kind | None, Parameter(help="what it is, where several have the name")] = None,
-    cases: Annotated[int, Parameter(help="cases drawn for each law")] = CASES,
-    seed: Annotated[int, Parameter(help="what the cases are drawn by")] = 0,
+    cases: Annotated[int, Parameter(help="cases drawn for each law", converter=whole)] = CASES,
+    seed: Annotated[int, Parameter(help="what the cases are drawn by", converter=whole)] = 0,
     device: Device = "cpu",
     format: Annotated[Literal["table", "json"], Parameter(help="how to print it")] = "table",
 ) -> int:
     """Hold a plugin against its laws and print the certificate; 1 if it breaks one."""
     if not 1 <= cases <= MOST:
         raise UserError(f"--cases {cases}: should be from 1 to {MOST:,}")
+    if not 0 <= seed < 2**63:
+        raise UserError(f"--seed {seed}: should be from 0 to 2**63 - 1")
     share_politely()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # on nets this small threads cost more than they give
     console = Console(stderr=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -12,7 +11,7 @@ from cyclopts import Group, Parameter
 from sparsebench import plugins, pricing
 from sparsebench.asked import levels
 from sparsebench.cli.costs import show
-from sparsebench.cli.network import Format, Name, Network, Sharing, network, table
+from sparsebench.cli.network import Format, Name, Network, Sharing, check_share, network, table
 from sparsebench.cli.output import say
 from sparsebench.cli.timing import Schedule, timing
 from sparsebench.conventions import known
@@ -42,6 +41,8 @@ class Accounting:
     ] = None
 
 
+MOST = 1_000_000
+"""How much longer or wider than published a network can be asked for."""
 GROUPS = (Group("Account", sort_key=1), Group("Sparsity", sort_key=2), Group("Schedule", sort_key=3))
 ACCOUNTING, SHARING, SCHEDULE = Accounting(), Sharing(), Schedule()
 
@@ -86,8 +87,10 @@ def _check(accounting: Accounting) -> None:
             f"execute, and formulas are known for {', '.join(FORMULAS)}"
         )
     for name, value in (("multiplier", accounting.multiplier), ("width", accounting.width)):
-        if value is not None and not (0 < value < math.inf):
-            raise UserError(f"--{name} {value:g}: should be above 0 and finite")
+        if value is not None and not (0 < value <= MOST):
+            raise UserError(f"--{name} {value:g}: should be above 0, and at most {MOST:,}")
+    if not 0 < accounting.remove < 1:
+        raise UserError(f"--remove {accounting.remove:g}: should be above 0 and below 1, a share of connections")
     if accounting.match and (accounting.method != SMALL_DENSE or accounting.width):
         raise UserError(
             f"--match finds the width of method {SMALL_DENSE!r}, where --width does not give it: leave it out"
@@ -100,6 +103,7 @@ def _sparsity(method: str, sparsity: float | None) -> float:
         return 0.0
     if sparsity is None:
         raise UserError(f"--sparsity: missing, method {method!r} needs one, in [0, 1)")
+    check_share(sparsity)
     return sparsity
 
 

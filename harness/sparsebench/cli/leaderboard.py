@@ -34,19 +34,16 @@ def leaderboard(
     """Print the board: one row for each method, sparsity and backend, over all its seeds."""
     _check(html, view, against, references, budget, format)
     check_data(data)
+    budget = BUDGETS if budget is None else budget
     ids = None
     if suite is not None:
         entries = prepare_all(suites.runs(suites.load(suite)), data, records)
         ids = [entry.id for entry in entries if entry.listed]
     found = board.found(records, from_mlflow, ids)
     if html is not None:
-        say(board.site(found, html, records, against, budget or BUDGETS))
+        say(board.site(found, html, records, against, budget))
         return
-    say(
-        board.table(found, format, against, references)
-        if view == "table"
-        else board.view(found, view, format, budget or BUDGETS)
-    )
+    say(board.table(found, format, against, references) if view == "table" else board.view(found, view, format, budget))
 
 
 def _check(

@@ -59,7 +59,7 @@ def network(name: str, sparsity: float, sharing: Sharing, densest: float = 1.0) 
     Raises:
         UserError: there is no such model or layer, it is not counted at a known input, or the sparsity is impossible.
     """
-    _check_sparsity(sparsity)
+    check_share(sparsity)
     layers, model = table(name)
     chosen = replace(model.policy_under(sharing.distribution), **_overrides(name, layers, sharing))
     apart = policy.apart(layers, chosen, _own_sparsities(sharing.own), densest)
@@ -72,12 +72,17 @@ def table(name: str) -> tuple[tuple[Layer, ...], Model]:
     model = plugins.load("models", name)
     if model.input is None:
         raise UserError(f"model {name!r} does not say what input it is counted at: its specification needs `input`")
-    return model.layers(model.input), model
+    with plugins.blamed("models", name):
+        return model.layers(model.input), model
 
 
 def _own_sparsities(text: str) -> dict[str, float]:
     """`fc2=0.891,fc3=0` as a mapping."""
-    return dict(_own(pair) for pair in text.split(",")) if text else {}
+    pairs = [_own(pair) for pair in text.split(",")] if text else []
+    names = [name for name, _ in pairs]
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"--own {text}: {repeated[0]!r} is given more than once; give each layer once")
+    return dict(pairs)
 
 
 def _own(pair: str) -> tuple[str, float]:
@@ -88,8 +93,12 @@ def _own(pair: str) -> tuple[str, float]:
         raise UserError(f"--own {pair.strip()}: give a layer and its sparsity, such as fc2=0.891") from None
 
 
-def _check_sparsity(sparsity: float) -> None:
-    """Refuse what is not a sparsity."""
+def check_share(sparsity: float) -> None:
+    """Refuse what is not a sparsity.
+
+    Raises:
+        UserError: it is none.
+    """
     if not 0 <= sparsity < 1:
         raise UserError(f"--sparsity {sparsity:g}: should be at least 0 and below 1, the share of inactive weights")
 

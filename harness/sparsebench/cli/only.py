@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from sparsebench.asked import Asked
 from sparsebench.config import RunConfig
 from sparsebench.errors import UserError, unknown
 
+Item = TypeVar("Item")
 AXES = ("model", "dataset", "method", "sparsity", "distribution", "multiplier", "backend", "seed")
 
 
@@ -15,10 +17,21 @@ def only(runs: Sequence[Asked], wanted: str) -> list[Asked]:
     """The runs that match `wanted`.
 
     Raises:
-        UserError: as `matching` does.
+        UserError: as `matching` does, and if there are none.
     """
     matches = matching([run.config for run in runs], wanted)
-    return [run for run in runs if matches(run.config)]
+    return chosen([run for run in runs if matches(run.config)], wanted)
+
+
+def chosen(found: list[Item], wanted: str) -> list[Item]:
+    """What matched.
+
+    Raises:
+        UserError: nothing did.
+    """
+    if not found:
+        raise UserError(f"--only {wanted!r}: each of its values occurs, but in no run together; leave one of them out")
+    return found
 
 
 def matching(runs: Sequence[RunConfig], wanted: str) -> Callable[[RunConfig], bool]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter, validators
+from cyclopts import Parameter, Token, validators
 
 from sparsebench.errors import UserError
 
@@ -51,6 +52,12 @@ FromMLflow = Annotated[
         help="take runs from MLflow instead: from this URI, or without one from where they are mirrored to",
     ),
 ]  # fmt: skip
+
+
+def whole(kind: object, words: Sequence[Token]) -> int:
+    """A whole number and nothing else: 1.5 workers are a mistake, not one or two."""
+    return int(words[0].value)
+
 
 RUNS = Path("runs")
 CHECKPOINT = 300.0

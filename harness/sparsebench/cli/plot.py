@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from sparsebench.cli import board
-from sparsebench.cli.only import matching
+from sparsebench.cli.only import chosen, matching
 from sparsebench.cli.options import RUNS, FromMLflow, Records
 from sparsebench.cli.output import say
 from sparsebench.errors import UserError, unknown
@@ -66,10 +66,7 @@ def _chosen(found: Sequence[Record], only: str | None) -> Sequence[Record]:
     if only is None:
         return found
     matches = matching([record.config for record in found], only)
-    chosen = [record for record in found if matches(record.config)]
-    if not chosen:
-        raise UserError(f"--only {only!r}: each of its values occurs, but in no run together")
-    return chosen
+    return chosen([record for record in found if matches(record.config)], only)
 
 
 def _write(path: Path, text: str) -> None:

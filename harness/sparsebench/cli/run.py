@@ -32,6 +32,7 @@ from sparsebench.cli.options import (
     Weights,
     check_data,
     check_writable,
+    whole,
     with_records,
 )
 from sparsebench.cli.output import complain, say, warn
@@ -40,10 +41,9 @@ from sparsebench.cli.together import train_together
 from sparsebench.cli.work import Entry, prepare_all, recorded, train_one
 from sparsebench.errors import UserError
 from sparsebench.launch import launched, speaks
-from sparsebench.launching import LOG
 from sparsebench.progress import Item
 from sparsebench.states import given
-from sparsebench.worker import Event, Failed, Finished
+from sparsebench.worker import LOG, Event, Failed, Finished
 
 
 def run(
@@ -57,6 +57,7 @@ def run(
         Parameter(
             help="runs at a time; default: as many as the cores will do, one where a run takes several GPUs",
             validator=validators.Number(gte=1),
+            converter=whole,
         ),
     ] = None,
     device: Device = "cpu",

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from sparsebench.cli.options import whole
 from sparsebench.errors import UserError
 from sparsebench.formulas import TIMINGS, Timing
 
@@ -25,12 +26,18 @@ PAPER = Timing()
 class Schedule:
     """What is not given is the paper's own, where a formula needs it."""
 
-    batch: Annotated[int | None, Parameter(help="samples a step; with --steps, totals are printed too")] = None
-    steps: Annotated[int | None, Parameter(help=f"length at 1x (pruning: {PAPER.steps:,})")] = None
-    delta_t: Annotated[int | None, Parameter(help=f"steps between mask updates (rigl: {PAPER.delta_t})")] = None
-    begin: Annotated[int | None, Parameter(help=f"first step of pruning ({PAPER.begin:,})")] = None
-    end: Annotated[int | None, Parameter(help=f"last step of pruning ({PAPER.end:,})")] = None
-    every: Annotated[int | None, Parameter(help=f"pruning: steps from one to the next ({PAPER.every:,})")] = None
+    batch: Annotated[
+        int | None, Parameter(help="samples a step; with --steps, totals are printed too", converter=whole)
+    ] = None
+    steps: Annotated[int | None, Parameter(help=f"length at 1x (pruning: {PAPER.steps:,})", converter=whole)] = None
+    delta_t: Annotated[
+        int | None, Parameter(help=f"steps between mask updates (rigl: {PAPER.delta_t})", converter=whole)
+    ] = None
+    begin: Annotated[int | None, Parameter(help=f"first step of pruning ({PAPER.begin:,})", converter=whole)] = None
+    end: Annotated[int | None, Parameter(help=f"last step of pruning ({PAPER.end:,})", converter=whole)] = None
+    every: Annotated[
+        int | None, Parameter(help=f"pruning: steps from one to the next ({PAPER.every:,})", converter=whole)
+    ] = None
 
     def samples(self) -> int | None:
         """Training samples at 1x, if the options say how many."""

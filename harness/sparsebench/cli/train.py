@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import traceback
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,7 +42,7 @@ from sparsebench.launch import launched, speaks
 from sparsebench.mistakes import BackendName, DatasetName, MethodName, ModelName
 from sparsebench.progress import Item
 from sparsebench.records import Record, read
-from sparsebench.worker import Event, Finished, Progressed, Started, Work, share_politely
+from sparsebench.worker import LOG, Event, Finished, Progressed, Started, Work, share_politely
 
 STEPS = 500
 DIVERGED = 1
@@ -169,9 +171,32 @@ def _train(entry: Entry, work: Work, records: Path) -> Finished:
     console = Console(stderr=True)
     with shown([item], console) if console.is_terminal and speaks() else nullcontext(_unseen) as show:
         show(entry.id, Started())
-        end = Finished(work(entry.asked, lambda done, steps: show(entry.id, Progressed(done, steps))))
+        with _logged(entry, records):
+            end = Finished(work(entry.asked, lambda done, steps: show(entry.id, Progressed(done, steps))))
         show(entry.id, end)
     return end
+
+
+@contextmanager
+def _logged(entry: Entry, records: Path) -> Generator[None]:
+    """What nobody foresaw, a plugin's failure above all, is told in a line; its traceback goes where workers' go.
+
+    Raises:
+        UserError: as said.
+    """
+    try:
+        yield
+    except (UserError, OSError):
+        raise
+    except Exception as error:
+        log = records / LOG
+        with log.open("a") as file:
+            traceback.print_exc(file=file)
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(
+            f"{entry.label} seed {entry.asked.seed}: {reason} (traceback in {log}): mend what "
+            "it names, `sparsebench check` tries a plugin, and the same command tries again"
+        ) from error
 
 
 def _unseen(id: str, event: Event) -> None:

@@ -8,7 +8,7 @@ from cyclopts import Parameter, validators
 
 from sparsebench import index
 from sparsebench.cli import board
-from sparsebench.cli.options import RUNS, Records, check_readable, check_writable
+from sparsebench.cli.options import RUNS, Records, check_readable, check_writable, whole
 from sparsebench.errors import UserError
 from sparsebench.hardware import documents
 
@@ -19,7 +19,9 @@ def ui(
     host: Annotated[
         str, Parameter(help="address to listen on; others than this machine's own are open to all who reach them")
     ] = "127.0.0.1",
-    port: Annotated[int, Parameter(help="port to listen on", validator=validators.Number(gte=1, lte=65535))] = 5000,
+    port: Annotated[
+        int, Parameter(help="port to listen on", validator=validators.Number(gte=1, lte=65535), converter=whole)
+    ] = 5000,
 ) -> None:
     """Browse all runs in MLflow. What is not mirrored yet is mirrored first; Ctrl-C ends it."""
     check_readable(records)
@@ -27,6 +29,7 @@ def ui(
     found, measured = index.read_all(records), documents.paths(records)
     if not found and not measured:
         raise UserError(f"no records in {records}: there is nothing to show yet; `sparsebench run quick` makes some")
+    board.check_free(host, port)
     board.unmirror(records)
     board.mirror(found, records)
     board.mirror_hardware(measured, records)

@@ -20,6 +20,7 @@ from sparsebench.prepare import Prepared, prepare
 from sparsebench.records import read
 from sparsebench.sources import Source, planned
 from sparsebench.sources import recorded as recorded_source
+from sparsebench.worker import LOG
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +165,7 @@ def train_one(
         starter = starting(prepared.backend) if devices > 1 and not launch else None
         if starter:
             job = launching.Job(config, records, device, every, data, weights, checkpoint)
-            launching.train(starter(devices), job, devices, report, tell, records / launching.LOG)
+            launching.train(starter(devices), job, devices, report, tell, records / LOG)
         else:
             runner.run(prepared, records, device, report, runner.Keep(every, tell), launch or Launch(devices))
     if not speaks():

@@ -97,7 +97,7 @@ def of_model(name: str, sparsity: float) -> Panel:
         UserError: there is no such model, it does not say what input that is, or the sparsity is impossible.
     """
     if not 0 < sparsity < 1:
-        raise UserError(f"--sparsity {sparsity:g}: should be between 0 and 1, the share of inactive weights")
+        raise UserError(f"--sparsity {sparsity:g}: should be at least 0 and below 1, the share of inactive weights")
     model = plugins.load("models", name)
     if model.input is None:
         raise UserError(f"model {name!r} does not say what input it is counted at: its specification needs `input`")

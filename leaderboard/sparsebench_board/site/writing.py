@@ -41,9 +41,9 @@ def write(
             or a package is missing.
     """
     _check(folder)
+    files = dict(contents(records, folder, baseline, budgets, hardware, kinds))
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    files = dict(contents(records, folder, baseline, budgets, hardware, kinds))
     with _writing(folder), alone(folder):
         for name, content in files.items():
             _put(folder / name, content)
