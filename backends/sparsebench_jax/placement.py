@@ -90,10 +90,10 @@ class Placement:
 
 
 def one(device: str) -> Placement:
-    """The first device of a platform."""
-    first = found(device)[0]
-    place = SingleDeviceSharding(first)
-    return Placement((first,), place, lambda axis: place)
+    """The first device of a platform that is this process's own."""
+    own = [each for each in found(device) if each.process_index == jax.process_index()]
+    place = SingleDeviceSharding(own[0])
+    return Placement((own[0],), place, lambda axis: place)
 
 
 def mesh(devices: Sequence[Any], rank: int = 0, processes: int = 1) -> Placement:
