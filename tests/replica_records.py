@@ -200,7 +200,7 @@ def growth_from_one_replica(trainer, snapshots):
 
     planted, alone = (type(trainer)(**given) for given in ({"place": lambda device: trainer.place}, {}))
     job = job_of("conv", 1)
-    own = alone._program(job)
+    planted._programs, own = dict(trainer._programs), alone._program(job)
 
     def gradient(parameters, rest, masks, origin, batch):
         shares = tuple(each.addressable_shards[0].data for each in batch)

@@ -1,6 +1,7 @@
 """JAX on two devices, of one process and of two: what they train is what one trains."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -41,9 +42,14 @@ def several(single, request):
     root, processes, port = single[2], request.param, closed_port() - 1
     out = root / str(processes)
     begun = [begin(out, root / "snapshots.npz", processes, rank, port) for rank in range(processes)]
-    for each in begun:
-        _, told = each.communicate(timeout=400)
-        assert each.returncode == 0, told
+    try:
+        for each in begun:
+            _, told = each.communicate(timeout=400)
+            assert each.returncode == 0, told
+    finally:
+        for each in begun:
+            each.kill()
+            each.communicate()
     return [dict(np.load(f"{out}.{rank}.npz")) for rank in range(processes)]
 
 
@@ -207,14 +213,20 @@ def test_devices_that_are_not_there_are_refused():
         join("rocm", Launch(devices=2))
 
 
-def test_processes_that_cannot_meet_are_told_so(monkeypatch):
-    def lost(address, *_, **__):
-        raise RuntimeError(f"DEADLINE_EXCEEDED:\n {address}")
+@pytest.mark.parametrize(("rank", "fault"), [(0, "Address already in use"), (1, "Connection refused")])
+def test_processes_that_cannot_meet_are_told_so(monkeypatch, rank, fault):
+    monkeypatch.setattr(joining, "PATIENCE", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = closed_port() if rank else taken.getsockname()[1]
+        launch = Launch(2, rank, processes=2, local=rank, address=f"127.0.0.1:{port - 1}")
+        with pytest.raises(UserError, match=rf"^process {rank} of 2 cannot meet the others at .*:{port}: .*{fault}.*;"):
+            joining.join("cpu", launch)
 
-    monkeypatch.setattr("jax.distributed.initialize", lost)
-    launch = Launch(2, rank=1, processes=2, local=1, address="127.0.0.1:29500")
-    with pytest.raises(UserError, match=r"^process 1 of 2 cannot meet the others at 127.0.0.1:29501: DEADLINE_EXCE"):
-        joining.join("cpu", launch)
+
+def test_processes_that_have_used_jax_alone_cannot_meet():
+    trainer_on("jax").evaluate(replica_records.begin(trainer_on("jax"), task(gated), static, 0.0), "test")
+    with pytest.raises(UserError, match="each in a new process"):
+        joining.join("cpu", Launch(2, rank=0, processes=2, address=f"127.0.0.1:{closed_port() - 1}"))
 
 
 def test_a_batch_without_equal_shares_is_refused():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +21,8 @@ from sparsebench_jax.trainer import JaxTrainer
 
 PIECE = 2**26
 """Bytes that travel at once, at most."""
+PATIENCE = 300.0
+"""Seconds that processes wait for the first."""
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -67,18 +71,39 @@ def _meet(launch: Launch) -> None:
     if jax.distributed.is_initialized():
         return
     address, each = _coordinator(launch.address), launch.devices // launch.processes
-    host = address.rpartition(":")[0]
+    host, _, port = address.rpartition(":")
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
+        _await(host, int(port)) if launch.rank else _try(int(port))
         jax.distributed.initialize(
             address, launch.processes, launch.rank, _visible(launch.local, each),
             coordinator_bind_address=address if host in LOCAL else None,
         )  # fmt: skip
-    except RuntimeError as error:
+    except (OSError, RuntimeError) as error:
         raise UserError(
             f"process {launch.rank} of {launch.processes} cannot meet the others at {address}: "
-            f"{' '.join(str(error).split())}; begin all of them again, with a free MASTER_PORT and the one after it"
+            f"{' '.join(str(error).split())}; begin all of them again, each in a new process, with a MASTER_PORT that "
+            "is free like the one after it"
         ) from error
+
+
+def _try(port: int) -> None:
+    """Whether the first process can listen there; what JAX finds out later ends it without a word to the user."""
+    with socket.create_server(("", port)):
+        pass
+
+
+def _await(host: str, port: int) -> None:
+    """Until the first process listens; JAX would abort this one when it gives up."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=5).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def _coordinator(address: str) -> str:

@@ -128,4 +128,5 @@ def _each(arrays: Any, shardings: Any) -> Any:
             return jax.device_put(array, sharding)
         return jax.make_array_from_process_local_data(sharding, np.asarray(array))
 
-    return jax.tree.map(lambda sharding, tree: jax.tree.map(partial(put, sharding), tree), shardings, arrays)
+    with jax.transfer_guard_host_to_device("allow"):  # it is asked for, which JAX takes from `device_put` alone
+        return jax.tree.map(lambda sharding, tree: jax.tree.map(partial(put, sharding), tree), shardings, arrays)
