@@ -117,7 +117,7 @@ def from_snapshots(trainer, snapshots):
     """Updates of equal states, and a run that goes on."""
     found = {}
     for method in EQUAL:
-        found |= named(f"equal/{method}", updated(trainer, snapshots, method))
+        found |= named(f"updated/{method}", updated(trainer, snapshots, method))
     job = job_of("conv", 1)
     state = trainer.restore(job, under(snapshots, "middle"))
     found |= named("again", trainer.snapshot(state))

@@ -113,10 +113,10 @@ def test_images_that_are_read_are_shared_too(single, several):
 
 @pytest.mark.parametrize("method", EQUAL)
 def test_equal_scores_give_the_same_masks_to_the_bit(single, several, method):
-    expected, before = under(single[0], f"equal/{method}"), under(single[1], f"equal/{method}/mask")
+    expected, before = under(single[0], f"updated/{method}"), under(single[1], f"equal/{method}/mask")
     assert any((expected[name] != before[f"{name}.weight"]).any() for name in expected)
     for found in several:
-        masks = under(found, f"equal/{method}")
+        masks = under(found, f"updated/{method}")
         assert masks.keys() == expected.keys()
         assert all(np.array_equal(masks[name], expected[name]) for name in masks)
 
