@@ -57,7 +57,7 @@ class Data:
     def _own(self, task: Task, feed: Feed) -> Feed:
         parts = np.arange(feed.batch).reshape(task.recipe.accumulation, -1)
         rows = parts[:, self.place.part(parts.shape[1])]
-        return _Own(feed.samples, feed.batch, feed.seed, tuple(rows.flat))
+        return _Own(feed.samples, feed.batch, feed.seed, rows=tuple(rows.ravel().tolist()))
 
     def evaluation(self, task: Task, which: Which) -> Iterator[tuple[HostBatch, NDArray[np.bool_]]]:
         """(what a batch takes, which of it is real): every sample of a split once; the last batch is padded."""
@@ -77,7 +77,7 @@ class Data:
 class _Own(Feed):
     """The rows of each batch that this process's devices take, those of the first part first."""
 
-    rows: tuple[int, ...]
+    rows: tuple[int, ...] = ()
 
     def indices(self, start: int, stop: int) -> NDArray[np.int32]:
         return super().indices(start, stop)[:, self.rows]
