@@ -1,6 +1,7 @@
 """What all tests share: every installed backend through one fixture, and one Hypothesis profile."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -10,6 +11,9 @@ from sparsebench.errors import UserError
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's threads must not spin where others want the core
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # two frameworks share a GPU, where there is one
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so it is in the background, and would be in what tests start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest.register_assert_rewrite(
     "isolated", "picture_records", "site_records"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,18 @@ def write(
     return records.read(
         records.write(root, document["id"], documents, events(accuracy, active), weights, {"fc1": mask}, moved=moved)
     )
+
+
+def diverge(root: Path, config: RunConfig, **other: Any) -> records.Record:
+    """A record of `config` whose training loss was NaN at iteration 150, after one evaluation and an update."""
+    when = {"iteration": 150, "during": "train", "what": "loss", "value": "nan", "layer": None}
+    active = round(SIZE * (1 - config.sparsity))
+    until = {"training_flops": DENSE_TRAINING / 4, "training_ratio": 0.25 * active / SIZE}
+    lost = {"status": "diverged", "diverged": when, "accuracy": None, "loss": None, **until}
+    record = write(root, config, result=lost, **other)
+    told = [*events(0.8, active)[:-2], {"kind": "diverged", **when, "start": 101, "stop": STEPS, "seconds": 0.1}]
+    (record.path / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in told))
+    return record
 
 
 def movement(*masks: np.ndarray) -> Movement:

@@ -10,8 +10,12 @@ OBSERVES = {"snfs", "snfs-redistributed"}
 
 
 def executed_by_layer(record):
-    """Layer -> kind -> FLOPs: 2 per multiply-add of an active connection, for each sample that went through."""
-    events, batch = record.events(), record.config.recipe.batch_size
+    """Layer -> kind -> FLOPs: 2 per multiply-add of an active connection, for each sample that went through.
+
+    What a run diverged in counts as what it was.
+    """
+    events = [event | {"kind": event.get("during", event["kind"])} for event in record.events()]
+    batch = record.config.recipe.batch_size
     return {layer["name"]: _layer(layer, events, batch, record.config.method) for layer in record.layers}
 
 

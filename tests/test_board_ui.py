@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from contextlib import closing
+from uuid import uuid4
 
 import pytest
 
@@ -72,7 +73,7 @@ def processes_with(word):
     ("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=lambda value: str(value)
 )
 def test_no_signal_leaves_the_server_or_its_own_processes_running(tmp_path, number, code):
-    port, word = closed_port(), f"stub-{tmp_path.name}"
+    port, word = closed_port(), f"stub-{uuid4()}"
     stub = STUB.replace("time.sleep(600)", f"time.sleep(600) # {word}")
     fixture.write(tmp_path, fixture.config())
     command = [sys.executable, "-c", MAIN, stub, str(tmp_path), str(port)]

@@ -9,6 +9,7 @@ import pytest
 import planted
 from sparsebench import plugins
 from sparsebench.conformance.engine import Status
+from sparsebench.errors import NonFiniteScoreError
 from sparsebench.masks import Counts
 
 torch = pytest.importorskip("torch")
@@ -97,6 +98,18 @@ class NanAccepted(TorchTrainer):
         return super().update(
             state, replace(method, drop=sane(method.drop), grow=sane(method.grow)), event, budget, feed
         )
+
+
+class HalfRefused(TorchTrainer):
+    """An update that is refused has changed a mask already."""
+
+    def update(self, state, method, event, budget, feed):
+        try:
+            return super().update(state, method, event, budget, feed)
+        except NonFiniteScoreError:
+            name = next(iter(state.masks))
+            state.masks[name] = ~state.masks[name]
+            raise
 
 
 class OnePart(TorchTrainer):
@@ -188,6 +201,7 @@ PLANTED = {
     ByThreshold: ("counts", "active entries"),
     MaskedBias: ("kernels-only", "are 0: only kernels are masked"),
     NanAccepted: ("finite", "and the update accepts it"),
+    HalfRefused: ("finite", "leaves other masks behind"),
     OnePart: ("full-batch", "by the mean gradient of the whole batch"),
     HalfSteps: ("dense", "losses against float64"),
     MasksBefore: ("zero-outside", "weights of layer"),

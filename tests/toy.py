@@ -16,7 +16,9 @@ from sparsebench.masks import Change, host_noise, rewire
 from sparsebench.method import Signals
 from sparsebench.trainer import Backend, FrameworkCount, Metrics, Report, Tally
 
-USER_ERROR, CRASH, KILLED, SLOW = 101, 102, 103, 104
+USER_ERROR, CRASH, KILLED, SLOW, DIVERGING = 101, 102, 103, 104, 105
+DIVERGED_AT = 5
+"""The iteration at which a run of that seed loses its loss."""
 
 ENTRY_POINTS = """
 [sparsebench.backends]
@@ -73,7 +75,10 @@ class Toy:
             os.kill(os.getpid(), signal.SIGKILL)
         if feed.seed == SLOW:
             time.sleep(0.2 * (stop - start))
-        return state, Tally(np.full(stop - start, 0.5, np.float32))
+        losses = np.full(stop - start, 0.5, np.float32)
+        if feed.seed == DIVERGING:
+            losses[np.arange(start, stop) >= DIVERGED_AT] = np.nan
+        return state, Tally(losses)
 
     def update(self, state, method, event, budget, feed):
         weights, masks, task = state

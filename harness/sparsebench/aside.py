@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PREFIX = ".partial-"
+AT_ONCE = fcntl.LOCK_EX | fcntl.LOCK_NB
+"""A lock now, or none."""
 
 
 @contextmanager
@@ -49,7 +51,7 @@ def sweep(root: Path) -> None:
         with suppress(OSError):  # it is gone, or somebody is writing it
             lock = os.open(folder, os.O_RDONLY)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, AT_ONCE)
                 shutil.rmtree(folder, ignore_errors=True)
             finally:
                 os.close(lock)
@@ -77,13 +79,16 @@ def alone(folder: Path) -> Generator[None]:
 
 
 @contextmanager
-def alone_in(folder: Path) -> Generator[None]:
+def alone_in(folder: Path, how: int = fcntl.LOCK_EX) -> Generator[None]:
     """The same for a folder that is made where it is missing, and removed afterwards if nothing is in it.
 
+    `how` may be `AT_ONCE`, for those who would rather not wait.
+
     Raises:
+        BlockingIOError: somebody is in such a block, and it is not to be waited for.
         OSError: it cannot be made.
     """
-    lock = _locked_place(folder)
+    lock = _locked_place(folder, how)
     try:
         yield
     finally:
@@ -93,22 +98,38 @@ def alone_in(folder: Path) -> Generator[None]:
         os.close(lock)
 
 
-def _locked_place(folder: Path) -> int:
+def _locked_place(folder: Path, how: int) -> int:
     """The descriptor that holds the lock of this folder; one that was removed before it was locked is made anew."""
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
-            lock = _locked(folder)
+            lock = _locked(folder, how)
             if folder.exists():
                 return lock
             os.close(lock)
 
 
-def _locked(folder: Path) -> int:
+def _locked(folder: Path, how: int = fcntl.LOCK_EX) -> int:
     lock = os.open(folder, os.O_RDONLY)
-    with suppress(OSError):  # a file system without locks: nobody sweeps there, and nobody waits
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        fcntl.flock(lock, how)
+    except BlockingIOError:
+        os.close(lock)
+        raise
+    except OSError:  # a file system without locks: nobody sweeps there, and nobody waits
+        return lock
     return lock
+
+
+def is_held(folder: Path) -> bool:
+    """Whether somebody is in a block for this folder, or writing it."""
+    try:
+        os.close(_locked(folder, fcntl.LOCK_SH | fcntl.LOCK_NB))
+    except BlockingIOError:
+        return True
+    except OSError:  # it is gone, or not ours to open
+        return False
+    return False
 
 
 def place(path: Path, content: bytes) -> None:

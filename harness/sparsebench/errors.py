@@ -18,6 +18,7 @@ class NonFiniteScoreError(UserError):
             f"layer {layer!r}: the {role} score is not finite; scores must be finite float32: "
             "lower the learning rate or look at this layer's weights and gradients"
         )
+        self.layer, self.role = layer, role
 
 
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> UserError:
@@ -27,3 +28,7 @@ def unknown(kind: str, given: str, allowed: Iterable[str]) -> UserError:
     close = begun or difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return UserError(f"unknown {kind} {given!r}: {hint}allowed: {', '.join(names) or 'none installed'}")
+
+
+class NotInstalledError(UserError):
+    """A package that something of ours needs is not there; installing it mends that."""

@@ -35,8 +35,10 @@ def exported(record: Record, model: Model) -> Export:
     """What a record holds of its network.
 
     Raises:
-        UserError: it cannot be read, or lacks running statistics that the model needs.
+        UserError: it cannot be read, its run diverged, or it lacks running statistics that the model needs.
     """
+    if record.diverged:
+        raise UserError(f"record {record.path} {record.diverged}; it has no network to export: export another run")
     weights, masks = record.weights(), record.masks()
     needed = {f"{name}.weight" for name in masks}
     needed |= set(model.statistics(model.input)) if model.statistics and model.input else set()

@@ -52,6 +52,23 @@ def read_each(root: Path, names: Iterable[str]) -> list[Record]:
     return found
 
 
+def forget(root: Path, names: Iterable[str]) -> None:
+    """Keep nothing of the records that were in the folders of these names."""
+    kept, gone = _kept(root), set(names)
+    _keep(root, kept, {name: entry for name, entry in kept.items() if name not in gone})
+
+
+def is_broken(root: Path) -> bool:
+    """Whether there is an index that nothing can be taken from; one of another version is not broken."""
+    try:
+        found = from_json((root / NAME).read_bytes())
+        return not isinstance(found["version"], int) or not isinstance(found["entries"], dict)
+    except FileNotFoundError:
+        return False
+    except (OSError, KeyError, TypeError, ValueError):
+        return True
+
+
 def _read(root: Path, names: Iterable[str], kept: Entries) -> tuple[list[Record], Entries]:
     """The records, and an entry for each whose files have settled."""
     now = time.time_ns()

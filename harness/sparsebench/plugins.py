@@ -15,7 +15,7 @@ from functools import cache
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from sparsebench.errors import UserError, unknown
+from sparsebench.errors import NotInstalledError, UserError, unknown
 
 if TYPE_CHECKING:
     from sparsebench.data.source import Source
@@ -120,7 +120,7 @@ def _check_installed(backend: Backend) -> None:
     missing = [package for package in backend.packages if not installed(package)]
     if missing:
         remedy = f"sparsebench[{backend.extra}]" if backend.extra else " ".join(missing)
-        raise UserError(
+        raise NotInstalledError(
             f"backend {backend.name!r} needs {', '.join(missing)}, not installed here: pip install '{remedy}'"
         )
 

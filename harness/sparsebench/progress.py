@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sparsebench.outcome import Outcome
 from sparsebench.worker import Event, Failed, Finished, Progressed, Started
 
 
@@ -25,12 +26,14 @@ class Cell:
 
     `over` are the steps of runs that have ended, `current` those done by each run in progress; `timed` are the steps
     that its runs have done in `seconds`: importing, compiling and the first report's steps are not among them.
+    Of the recorded runs, `diverged` ended before their time: the steps that they left out are not among those to do.
     """
 
     label: str
     runs: int = 0
     recorded: int = 0
     failed: int = 0
+    diverged: int = 0
     steps: int = 0
     over: int = 0
     current: dict[str, int] = field(default_factory=dict[str, int])
@@ -87,8 +90,13 @@ class Tracker:
                 self._since[id] = now
             case Finished() | Failed():
                 self._since.pop(id, None)
-                cell.current.pop(id, None)
-                cell.over += item.steps
+                done = cell.current.pop(id, 0)
+                if isinstance(event, Finished) and isinstance(event.result, Outcome) and event.result.diverged:
+                    cell.diverged += 1
+                    cell.steps -= item.steps - done
+                    cell.over += done
+                else:
+                    cell.over += item.steps
                 cell.recorded += isinstance(event, Finished)
                 cell.failed += isinstance(event, Failed)
         return cell
@@ -100,6 +108,7 @@ class Tracker:
             total.runs += cell.runs
             total.recorded += cell.recorded
             total.failed += cell.failed
+            total.diverged += cell.diverged
             total.steps += cell.steps
             total.over += cell.over
             total.current |= cell.current

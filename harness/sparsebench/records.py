@@ -6,12 +6,16 @@ all. Nothing in it is ever executed: JSON, JSON lines and safetensors.
     config.json          the run's resolved settings, data fingerprint and numerics versions: what its id hashes
     environment.json     hardware, versions, commit, device: recorded, not hashed
     layers.json          the network's input, and every prunable layer: shape, size, active, density, macs
-    events.jsonl         one line per training segment, mask update and evaluation, in order
-    result.json          accuracy, FLOPs, bytes, speed, share of connections that were ever active (`explored`, R_s)
+    events.jsonl         one line per training segment, mask update and evaluation, in order; the last of a run that
+                         diverged tells how, in place of the one that was to be (JSON has no NaN)
+    result.json          accuracy, FLOPs, bytes, speed, share of connections that were ever active (`explored`, R_s);
+                         its `status` is complete, or diverged: no accuracy then, and what was executed until then
     weights.safetensors  final parameters and running statistics, canonical layout
     masks.safetensors    final masks, bit-packed in canonical flat order (uint8), shapes in the metadata
     movement.safetensors how masks moved (sparsebench.movement), where they did; older records have none
     rewind.safetensors   the same at the step that tickets rewind to, where the run was asked to keep them
+
+Weights and masks of a run that diverged are those it ended with: hardly a finite number among them may be left.
 """
 
 from __future__ import annotations
@@ -32,9 +36,10 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from sparsebench import mistakes, movement, tensors
+from sparsebench import divergence, mistakes, movement, tensors
 from sparsebench.aside import aside, flush
 from sparsebench.config import RunConfig
+from sparsebench.divergence import Divergence
 from sparsebench.errors import UserError
 from sparsebench.movement import Movement
 
@@ -58,6 +63,8 @@ class Record:
     identity: Json
     environment: Json
     result: Json
+    diverged: Divergence | None = None
+    """When and how the run diverged, if it did."""
     find: Callable[[str], Path] | None = field(default=None, compare=False, repr=False)
     """Where one of its files is, for a record whose files are not in the folder `path`."""
 
@@ -85,6 +92,8 @@ class Record:
 
     def events(self) -> list[Json]:
         """Training segments (`kind: train`), updates (`update`) and evaluations (`evaluate`), in order.
+
+        Of a run that diverged the last is `diverged`, with what its result says of it and what it did meanwhile.
 
         Raises:
             UserError: the file is missing or damaged; so do the other two.
@@ -164,7 +173,7 @@ def of(path: Path, identity: Json, environment: Json, result: Json) -> Record:
     if identity["schema"] != SCHEMA:
         raise ValueError(f"it has schema {identity['schema']}, this version reads schema {SCHEMA}")
     config = RunConfig.model_validate(identity["config"])
-    return Record(path, str(identity["id"]), config, identity, environment, result)
+    return Record(path, str(identity["id"]), config, identity, environment, result, divergence.of(result))
 
 
 @contextmanager
@@ -211,6 +220,15 @@ def _unpacked(bits: NDArray[np.uint8], shape: Sequence[int]) -> NDArray[np.bool_
 # ---- writing --------------------------------------------------------------------------------------------------
 
 
+def place(folder: Path, target: Path) -> None:
+    """Rename a folder into place; a record already there is left alone."""
+    try:
+        folder.rename(target)
+    except OSError:
+        if not (target / "result.json").is_file():  # not a record: something else is in the way
+            raise
+
+
 def write(
     root: Path,
     id: str,
@@ -220,13 +238,16 @@ def write(
     masks: Mapping[str, NDArray[np.bool_]],
     rewind: Mapping[str, NDArray[Any]] | None = None,
     moved: Movement | None = None,
+    place: Callable[[Path, Path], None] = place,
 ) -> Path:
     """Write a record aside, flush it to disk, rename it into place; a record already there is left alone.
+
+    Another `place` (folder, target) may do something else with it.
 
     Raises:
         UserError: it cannot be written.
     """
-    with _new(root, id) as folder:
+    with _new(root, id, place) as folder:
         for name in DOCUMENTS:
             (folder / f"{name}.json").write_text(json.dumps(documents[name], indent=1, allow_nan=False) + "\n")
         lines = (json.dumps(event, allow_nan=False) + "\n" for event in events)
@@ -247,14 +268,16 @@ def copy(record: Record, root: Path) -> None:
     Raises:
         UserError: it cannot be written.
     """
-    with _new(root, record.id) as folder:
-        moved = (record.path / MOVEMENT).is_file()
-        for name in (*FILES, *([REWIND] if record.config.rewind else []), *([MOVEMENT] if moved else [])):
+    with _new(root, record.id, place) as folder:
+        there = [name for name in (REWIND, MOVEMENT) if (record.path / name).is_file()]
+        if record.config.rewind and not record.diverged:  # it may not have come so far
+            there = list(dict.fromkeys((REWIND, *there)))
+        for name in (*FILES, *there):
             shutil.copyfile(record.path / name, folder / name)
 
 
 @contextmanager
-def _new(root: Path, id: str) -> Generator[Path]:
+def _new(root: Path, id: str, place: Callable[[Path, Path], None]) -> Generator[Path]:
     """A folder to be filled, which then becomes the record."""
     if not NAME.fullmatch(id):
         raise ValueError(f"{id!r} cannot name a record: letters, digits, dots, hyphens and underscores only")
@@ -263,7 +286,7 @@ def _new(root: Path, id: str) -> Generator[Path]:
             yield folder
             folder.chmod(0o755)
             flush(folder)
-            _place(folder, root / id)
+            place(folder, root / id)
     except OSError as error:
         raise UserError(f"record {root / id} cannot be written ({error}): is there room, and may you write?") from error
 
@@ -271,11 +294,3 @@ def _new(root: Path, id: str) -> Generator[Path]:
 def packed(masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.uint8]]:
     """Each mask as bits, eight to a byte, highest bit first, in canonical flat order."""
     return {name: np.packbits(np.ascontiguousarray(mask).reshape(-1)) for name, mask in masks.items()}
-
-
-def _place(folder: Path, target: Path) -> None:
-    try:
-        folder.rename(target)
-    except OSError:
-        if not (target / "result.json").is_file():  # not a record: something else is in the way
-            raise

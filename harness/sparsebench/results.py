@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sparsebench import ledger
 from sparsebench.conventions import known
+from sparsebench.divergence import COMPLETE, DIVERGED, Divergence
 from sparsebench.environment import now
 from sparsebench.journal import Journal
 from sparsebench.layers import Layer
@@ -30,16 +32,17 @@ def layer_table(layers: Sequence[Layer], active: Mapping[str, int]) -> list[dict
 
 
 def result(
-    prepared: Prepared, metrics: Metrics, account: ledger.Ledger, active: Mapping[str, int],
+    prepared: Prepared, end: Metrics | Divergence, account: ledger.Ledger, active: Mapping[str, int],
     journal: Journal, began: float, ticket: Beginning | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """The record's `result.json`. Accuracy is that of the last iteration; ratios are to dense training at 1x."""
+    """The record's `result.json`. Accuracy is that of the last iteration; ratios are to dense training at 1x.
+
+    A run that diverged has none, and what it executed until then.
+    """
     task = prepared.task
     total = time.perf_counter() - began
     return {
-        "status": "complete",
-        "accuracy": metrics.accuracy,
-        "loss": metrics.loss,
+        **_reached(end),
         "steps": task.steps,
         **costs(prepared, account, active, ticket.flops if ticket else 0),
         **sizes(task.prunable, active, dense=prepared.method.dense),
@@ -47,6 +50,12 @@ def result(
         "steps_per_second": journal.steps_per_second(),
         "finished": now(),
     }
+
+
+def _reached(end: Metrics | Divergence) -> dict[str, Any]:
+    if isinstance(end, Divergence):
+        return {"status": DIVERGED, "diverged": asdict(end), "accuracy": None, "loss": None}
+    return {"status": COMPLETE, "accuracy": end.accuracy, "loss": end.loss}
 
 
 def costs(prepared: Prepared, account: ledger.Ledger, active: Mapping[str, int], source: float = 0) -> dict[str, Any]:

@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from sparsebench import checkpoints, environment, records, tickets
+import numpy as np
+
+from sparsebench import checkpoints, environment, records, redoing, tickets
 from sparsebench.checkpoints import Checkpoint
 from sparsebench.data.feed import Feed
-from sparsebench.errors import UserError
+from sparsebench.divergence import DIVERGED, DivergedError, Divergence, During, bad
+from sparsebench.errors import NonFiniteScoreError, UserError
 from sparsebench.explored import Explored
 from sparsebench.journal import Journal
 from sparsebench.ledger import Ledger
@@ -33,7 +36,10 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class Run:
-    """The moving parts of one run between its events."""
+    """The moving parts of one run between its events.
+
+    `train`, `update` and `evaluate` raise DivergedError where what they come to is not finite.
+    """
 
     prepared: Prepared
     trainer: SparseTrainer[Any]
@@ -53,9 +59,13 @@ class Run:
         """Optimizer steps start … stop − 1."""
         began = time.perf_counter()
         self.state, tally = self.trainer.train(self.state, self.prepared.method, self.feed, start, stop)
-        loss = _finite(float(tally.losses.mean(dtype="float64")), stop)
         enter = self.ledger.observed_steps if self.prepared.method.observe else self.ledger.steps
         enter(stop - start, self.active)
+        lost = np.flatnonzero(~np.isfinite(tally.losses))
+        if lost.size:
+            first = int(lost[0])
+            self._check(began, start + first, "train", {"loss": float(tally.losses[first])}, start=start, stop=stop)
+        loss = float(tally.losses.mean(dtype="float64"))
         self.journal.enter("train", began, start=start, stop=stop, loss=loss)
 
     def update(self, event: Event) -> None:
@@ -64,14 +74,30 @@ class Run:
         prepared = self.prepared
         layers, first = prepared.task.prunable, prepared.first
         counts = budget(prepared.method, layers, self.sparsities, self.active, event, first)
-        self.state, report = self.trainer.update(self.state, prepared.method, event, counts, self.feed)
         self.ledger.update(prepared.method, self.active)
+        facts: dict[str, Any] = {"replaces_step": event.replaces_step, "drop_fraction": event.drop_fraction}
+        try:
+            self.state, report = self.trainer.update(self.state, prepared.method, event, counts, self.feed)
+        except NonFiniteScoreError as error:
+            divergence = Divergence(event.iteration, "update", f"{error.role} score", layer=error.layer)
+            self._diverge(divergence, began, **facts)
         self.active = {name: change.active for name, change in report.layers.items()}
-        self.journal.enter(
-            "update", began, iteration=event.iteration, replaces_step=event.replaces_step,
-            drop_fraction=event.drop_fraction, loss=report.loss,
-            layers={name: asdict(change) for name, change in report.layers.items()},
-        )  # fmt: skip
+        facts["layers"] = {name: asdict(change) for name, change in report.layers.items()}
+        self._check(began, event.iteration, "update", {"loss": report.loss}, **facts)
+        self.journal.enter("update", began, iteration=event.iteration, loss=report.loss, **facts)
+
+    def _check(
+        self, began: float, iteration: int, during: During, found: Mapping[str, float | None], **facts: Any
+    ) -> None:
+        """End the run if one of these numbers is not finite."""
+        for what, value in found.items():
+            if told := bad(value):
+                self._diverge(Divergence(iteration, during, what, told), began, **facts)
+
+    def _diverge(self, divergence: Divergence, began: float, **facts: Any) -> NoReturn:
+        """End the run; in its events, that stands where the segment, update or evaluation would."""
+        self.journal.enter(DIVERGED, began, **asdict(divergence), **facts)
+        raise DivergedError(divergence)
 
     def note(self, done: int) -> None:
         """How the masks stand after the update that ends `done` iterations; in nobody's time."""
@@ -84,7 +110,7 @@ class Run:
         """Accuracy and loss on the test split after `done` iterations."""
         began = time.perf_counter()
         metrics = self.trainer.evaluate(self.state, "test")
-        _finite(metrics.loss, done)
+        self._check(began, done, "evaluate", asdict(metrics), split="test")
         self.journal.enter("evaluate", began, iteration=done, split="test", **asdict(metrics))
         return metrics
 
@@ -103,15 +129,17 @@ def run(
 ) -> Path:  # fmt: skip
     """Train to the end, from the last checkpoint if there is one, and write the record; returns its folder.
 
-    A run that another process is training is waited for.
+    A run that is recorded is done again only if it is marked (`sparsebench.redoing`); one that another process is
+    training is waited for.
+
+    A loss or a score that is not finite ends the run there: its record then has the status *diverged*.
 
     Raises:
-        UserError: the backend cannot run this, a score or loss is not finite, the checkpoint is another run's, or the
-            record cannot be written.
+        UserError: the backend cannot run this, the checkpoint is another run's, or the record cannot be written.
     """
     with checkpoints.held(root, prepared.id):
         path = root / prepared.id
-        if not (path / "result.json").is_file():
+        if redoing.is_due(root, prepared.id):
             path = _run(prepared, root, device, progress, keep)
         checkpoints.remove(root, prepared.id)
         return path
@@ -130,20 +158,24 @@ def _run(prepared: Prepared, root: Path, device: str, progress: Progress, keep: 
         began -= found.seconds
         surroundings["resumed"] = current.resumed
     with deferred() as asked:
-        metrics = _loop(current, progress, _Keeper(root, keep.every, asked, began))
+        end = _ended(current, progress, _Keeper(root, keep.every, asked, began))
+    weights, masks = trainer.weights(current.state), trainer.masks(current.state)
+    current.explored.see(masks)  # those of an update that the run diverged in, too
     documents = {
         "config": prepared.identity,
         "environment": surroundings,
         "layers": {"input": asdict(prepared.task.input), "layers": layer_table(prepared.task.prunable, current.active)},
-        "result": result(prepared, metrics, current.ledger, current.active, current.journal, began, ticket)
+        "result": result(prepared, end, current.ledger, current.active, current.journal, began, ticket)
         | {
             "explored": current.explored.rate(),
             "framework_count": counted(trainer.count(prepared.task), prepared.task),
         },
     }
-    weights, masks = trainer.weights(current.state), trainer.masks(current.state)
     movement = current.notes.movement() if current.notes else None
-    return records.write(root, prepared.id, documents, current.journal.events, weights, masks, current.rewind, movement)
+    place = redoing.replace if redoing.is_marked(root, prepared.id) else records.place
+    return records.write(
+        root, prepared.id, documents, current.journal.events, weights, masks, current.rewind, movement, place
+    )
 
 
 def _continued(current: Run, found: Checkpoint) -> Run:
@@ -238,6 +270,13 @@ def legs(prepared: Prepared, start: int = 0) -> Iterator[Leg]:
     return timeline(steps, events, evaluations, start, [rewind] if rewind else [])
 
 
+def _ended(current: Run, progress: Progress, keeper: _Keeper) -> Metrics | Divergence:
+    try:
+        return _loop(current, progress, keeper)
+    except DivergedError as diverged:
+        return diverged.divergence
+
+
 def _loop(current: Run, progress: Progress, keeper: _Keeper) -> Metrics:
     """All legs of the run; returns the last evaluation, which is that of the last iteration."""
     steps, rewind = current.prepared.task.steps, current.prepared.config.rewind
@@ -256,9 +295,3 @@ def _loop(current: Run, progress: Progress, keeper: _Keeper) -> Metrics:
         if leg.done < steps:
             keeper.visit(current, leg.done)
     return metrics
-
-
-def _finite(loss: float, iteration: int) -> float:
-    if not math.isfinite(loss):
-        raise UserError(f"the loss is {loss} at iteration {iteration}: the run diverged; lower the learning rate")
-    return loss

@@ -38,3 +38,18 @@ def read(path: Path) -> tuple[Arrays, dict[str, str]]:
         raise ValueError(f"{path.name} is damaged: {error}") from error
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     return arrays, header.get("__metadata__", {})
+
+
+def check(path: Path) -> None:
+    """Hold a file against its header, without reading the arrays.
+
+    Raises:
+        OSError, ValueError: as `read` does.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np"):
+            pass
+    except SafetensorError as error:
+        raise ValueError(f"{path.name} is damaged: {error}") from error

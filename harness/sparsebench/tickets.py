@@ -51,12 +51,17 @@ def read(prepared: Prepared, root: Path) -> Beginning | None:
     """The beginning that the run's ticket gives it; None: it has none.
 
     Raises:
-        UserError: a record is missing or damaged, or the ticket does not fit.
+        UserError: a record is missing or damaged, its run diverged, or the ticket does not fit.
     """
     ticket, task, seed = prepared.config.ticket, prepared.task, prepared.config.seed
     if ticket is None:
         return None
     source = records.read(root / ticket.source)
+    if source.diverged:
+        raise UserError(
+            f"the run that its ticket is to come from, {source.id}, {source.diverged}; there is no mask to start from: "
+            "ask for another source, or lower the learning rate of both"
+        )
     origin = _origin(source, root)
     start = origin.config.rewind if ticket.weights == "rewound" else 0
     redrawn = ticket.weights == "redrawn"

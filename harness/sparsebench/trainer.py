@@ -173,7 +173,8 @@ class SparseTrainer(Protocol[State]):
         """New masks. The gradient, where needed, is the mean over the whole of batch `event.iteration`.
 
         Raises:
-            NonFiniteScoreError: a score is NaN or infinite; names the layer.
+            NonFiniteScoreError: a score is NaN or infinite; names the layer. It ends the run, whose record then holds
+                weights and masks of the state as it was given: it has not changed, and nothing of it was donated.
         """
         ...
 

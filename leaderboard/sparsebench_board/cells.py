@@ -72,6 +72,16 @@ class Cell:
         """Ascending."""
         return tuple(record.config.seed for record in self.records)
 
+    @property
+    def reached(self) -> tuple[Record, ...]:
+        """Those of its records whose runs reached their end."""
+        return tuple(record for record in self.records if not record.diverged)
+
+    @property
+    def told(self) -> tuple[Record, ...]:
+        """The same, or where every run diverged all of them, for what they came to until then."""
+        return self.reached or self.records
+
 
 def cells(records: Iterable[Record]) -> list[Cell]:
     """Every cell of some records; of two records with the same settings and seed the first counts."""

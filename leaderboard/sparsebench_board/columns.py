@@ -18,7 +18,7 @@ LENGTH = Column[Row]("length", lambda row: f"{digits(row.multiplier)}×", number
 BACKEND = Column[Row]("backend", lambda row: row.backend, least=9)
 ACCURACY = Column[Row](
     "accuracy %",
-    lambda row: labels.accuracy(row.accuracy, row.interval),
+    lambda row: reached(row),
     number=lambda row: row.accuracy,
 )
 TRAINING = Column[Row](
@@ -30,7 +30,7 @@ COSTS = (
     Column[Row]("size", lambda row: labels.amount(row.bytes, "B"), right=True, number=lambda row: row.bytes),
     Column[Row](
         "steps/s",
-        lambda row: labels.speed(row.steps_per_second),
+        lambda row: labels.pace(row.steps_per_second),
         right=True,
         number=lambda row: row.steps_per_second,
     ),
@@ -106,8 +106,19 @@ def cell(column: Column, row: Row) -> str:
 
 
 def seeds(row: Row) -> str:
-    """`0–2`, or `0–1, no 2` for a row that lacks one."""
-    return labels.spans(row.seeds) + (f", no {labels.spans(row.missing)}" if row.missing else "")
+    """`0–2`, or `0–1, no 2` for a row that lacks one, `0–1, 2 diverged`, `0–2 diverged`."""
+    parts = (
+        labels.spans(row.seeds), f"no {labels.spans(row.missing)}" if row.missing else "",
+        f"{labels.spans(row.diverged)} diverged" if row.diverged else "",
+    )  # fmt: skip
+    return ", ".join(part for part in parts if part)
+
+
+def reached(row: Row) -> str:
+    """`97.21 ± 0.35`; marked where seeds that diverged are not in it, `diverged` where all of them did."""
+    if row.accuracy is None:
+        return "diverged"
+    return labels.accuracy(row.accuracy, row.interval) + (legends.SURVIVORS if row.diverged else "")
 
 
 def benchmarks(rows: Sequence[Row]) -> list[list[Row]]:
@@ -122,11 +133,11 @@ def title(rows: Sequence[Row]) -> str:
 
 def preamble(rows: Sequence[Row]) -> tuple[str, ...]:
     """Number of trials, hardware and versions: what a result is worth nothing without."""
-    runs = sum(len(row.seeds) for row in rows)
-    every = labels.spans(sorted({seed for row in rows for seed in row.seeds}))
+    runs, lost = (sum(map(len, each)) for each in ((row.run_ids for row in rows), (row.diverged for row in rows)))
+    every = labels.spans(sorted({seed for row in rows for seed in (*row.seeds, *row.diverged)}))
     hardware = sorted({place for row in rows for place in row.hardware.split("; ")})
     lines = (
-        f"{_count(runs, 'run')} in {_count(len(rows), 'cell')}, seeds {every}",
+        f"{_count(runs, 'run')}{f' ({lost} diverged)' if lost else ''} in {_count(len(rows), 'cell')}, seeds {every}",
         *hardware,
         ", ".join(f"{name} {version}" for name, version in together(row.versions for row in rows).items()),
     )
@@ -141,11 +152,11 @@ def notes(rows: Sequence[Row]) -> tuple[str, ...]:
     """How to read the columns."""
     lines = [
         *sharing(rows),
-        *legends.accuracy([row.interval for row in rows]),
+        *legends.accuracy(rows),
         *comparison_notes(rows),
         f"FLOPs: relative to dense{_absolute(rows)}",
         "steps/s: at the pace of a run's fastest tenth, updates in, compilation and evaluation out; median over seeds",
-        *(["rows that lack seeds come last and rank with nothing"] if any(row.missing for row in rows) else []),
+        *legends.unfinished(rows),
     ]
     return tuple(labels.plain(line) for line in lines)
 

@@ -34,18 +34,20 @@ def twins(rows: Sequence[Row]) -> list[Twins]:
     """Every two rows of different backends with the same `twin` and a seed in common, in the order of the first.
 
     Of two backends the later in the alphabet comes first: torch less jax. Rows that lack seeds are compared over those
-    they have, since nothing is ranked here.
+    they have, since nothing is ranked here; rows of which a seed diverged are not, since what is left of them flatters.
     """
-    pairs = [pair for group in grouped(rows, lambda row: (row.twin,)) for pair in _pairs(group)]
+    whole = [row for row in rows if not row.diverged]
+    pairs = [pair for group in grouped(whole, lambda row: (row.twin,)) for pair in _pairs(group)]
     found = [difference(*pair) for pair in pairs]
     corrected = holm_within([benchmark(first) for first, _ in pairs], [each.p for each in found])
     return [Twins(first, second, each, p) for (first, second), each, p in zip(pairs, found, corrected, strict=True)]
 
 
 def single(rows: Sequence[Row], found: Sequence[Twins]) -> list[Row]:
-    """Rows without a twin."""
+    """Rows without a twin; neither those of which a seed diverged nor theirs."""
     paired = {row.cell for each in found for row in (each.first, each.second)}
-    return [row for row in rows if row.cell not in paired]
+    lost = {row.twin for row in rows if row.diverged}
+    return [row for row in rows if row.cell not in paired and row.twin not in lost]
 
 
 def _pairs(group: Sequence[Row]) -> list[tuple[Row, Row]]:

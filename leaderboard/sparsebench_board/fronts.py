@@ -54,7 +54,7 @@ def front(accuracies: NDArray[Any], costs: NDArray[Any]) -> NDArray[Any]:
 
 
 def fronts(rows: Sequence[Row]) -> list[Standing]:
-    """The standing of every row among those of its model and data set; rows that lack seeds are left out."""
+    """The standing of every row among those of its model and data set; rows that rank with nothing are left out."""
     return [standing for group in grouped(ranked(rows), benchmark) for standing in standings(group)]
 
 
@@ -83,7 +83,7 @@ def _against(
     known = {place: value for place, row in enumerate(rows) if (value := cost(row)) is not None}
     places, costs = list(known), np.array(list(known.values()), dtype=float)
     found: list[tuple[bool, float | None]] = [(False, None)] * len(rows)
-    on = front(np.array([rows[place].accuracy for place in places]), costs).tolist()
+    on = front(np.array([rows[place].height for place in places]), costs).tolist()
     shares = [None] * len(places) if resampled is None else front(resampled[:, places], costs).mean(axis=0).tolist()
     for place, is_on, share in zip(places, on, shares, strict=True):
         found[place] = is_on, share

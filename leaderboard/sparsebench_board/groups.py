@@ -34,10 +34,11 @@ def grouped(items: Iterable[T], key: Callable[[T], Key]) -> list[list[T]]:
 
 
 def ranked(rows: Sequence[Row]) -> list[Row]:
-    """Rows that lack no seed: the others' means are over other runs, so they rank with nothing."""
-    return [row for row in rows if not row.missing]
+    """Rows whose every seed is there and reached its end: the others' means are over other runs, so they rank with
+    nothing."""
+    return [row for row in rows if row.ranked]
 
 
 def unranked(rows: Sequence[Row]) -> list[Row]:
-    """Rows that lack seeds."""
-    return [row for row in rows if row.missing]
+    """Rows that lack seeds, or have one that diverged."""
+    return [row for row in rows if not row.ranked]

@@ -74,6 +74,11 @@ def speed(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.2f}"
 
 
+def pace(steps: float | None) -> str:
+    """The same of steps a second; a dash where none was taken."""
+    return "–" if steps is None else speed(steps)
+
+
 def spans(numbers: Sequence[int]) -> str:
     """`0–2, 5` for 0, 1, 2, 5 (ascending)."""
     parts: list[list[int]] = []

@@ -76,6 +76,24 @@ def mirror(records: Sequence[Record], uri: str, artifacts: Path) -> Outcome:
     return tally.outcome(total)
 
 
+def remove(records: Sequence[str], uri: str, artifacts: Path) -> int:
+    """Take the images of these records from the store at `uri`; returns how many there were.
+
+    Raises:
+        UserError: MLflow is not installed, or the store cannot be used.
+    """
+    load()
+    try:
+        shelf = open_shelf(uri, artifacts)
+        removed = shelf.remove(records)
+        greet(shelf)
+    except UserError:
+        raise
+    except Exception as error:  # stores raise what they like
+        raise UserError(line(error)) from error
+    return removed
+
+
 def _mirror_cell(shelf: Shelf, cell: Cell, tally: Tally) -> None:
     parent = shelf.parent(entries.cell_entry(cell))
     for record in cell.records:

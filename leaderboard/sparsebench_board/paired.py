@@ -101,6 +101,8 @@ def compared(rows: Sequence[Row], method: str) -> list[Row]:
     has, those of a method of its own, do not make it unlike. `p_holm` is corrected over the rows of a model, data set
     and sparsity that have a baseline.
 
+    A row of which a seed diverged has no difference, and none is taken to it: it would be over what is left.
+
     Raises:
         UserError: no row is of that method.
     """
@@ -121,8 +123,8 @@ def _alike(row: Row, baseline: Row) -> bool:
 
 
 def _compared(row: Row, baselines: Sequence[Row]) -> Row:
-    for baseline in baselines:
-        if baseline is not row and set(row.seeds) & set(baseline.seeds):
+    for baseline in () if row.diverged else baselines:
+        if not baseline.diverged and baseline is not row and set(row.seeds) & set(baseline.seeds):
             found = difference(row, baseline)
             return replace(
                 row, baseline=baseline.method, difference=found.mean, difference_ci95=found.ci95,

@@ -1,7 +1,8 @@
 """Records to rows: a row is a cell of the benchmark with its mean accuracy over seeds and what that cost.
 
 Pure functions. A row that lacks seeds which other rows of its benchmark have is kept, says which, and is sorted last:
-it ranks with nothing, since its mean is over other runs.
+it ranks with nothing, since its mean is over other runs. So is a row of which a seed diverged: its mean is over the
+seeds that did not, which flatters it; and a row of which every seed did has none.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class Row:
     `steps_per_second` and `seconds`, a whole run's with all that is in it, are medians over seeds.
     `settings` are those that set this row apart from others shown with it. `accuracies` belong to `seeds`, which
     ascend; `missing` are seeds of other rows of the same model, data set and recipe that this one lacks.
+    `diverged` are seeds whose runs did, and are in no number; where all did, there is no accuracy, and costs are those
+    until then. `run_ids` are of all runs.
     `twin` is the same for cells that differ in nothing but the backend.
     `baseline` is the method of the row that `difference` and its interval are taken to, where that was asked for; `p`
     is that of the paired t-test, `p_holm` Holm's over the rows of its model, data set, sparsity and backend,
@@ -48,7 +51,7 @@ class Row:
     multiplier: float
     backend: str
     settings: Mapping[str, Any]
-    accuracy: float
+    accuracy: float | None
     accuracy_ci95: float | None
     accuracy_low: float | None
     accuracy_high: float | None
@@ -60,7 +63,7 @@ class Row:
     inference_ratio: float | None
     dense_inference_flops: float | None
     bytes: int
-    steps_per_second: float
+    steps_per_second: float | None
     seconds: float
     seeds: tuple[int, ...]
     accuracies: tuple[float, ...]
@@ -78,6 +81,17 @@ class Row:
     p: float | None = None
     p_holm: float | None = None
     detectable: float | None = None
+    diverged: tuple[int, ...] = ()
+
+    @property
+    def ranked(self) -> bool:
+        """Whether it has all seeds, each of which reached its end: others rank with nothing."""
+        return not (self.missing or self.diverged)
+
+    @property
+    def height(self) -> float:
+        """The accuracy to sort by; a row without one is below all others."""
+        return -math.inf if self.accuracy is None else self.accuracy
 
     @property
     def interval(self) -> Interval:
@@ -102,8 +116,8 @@ def rows(records: Sequence[Record]) -> list[Row]:
 
 
 def _rank(row: Row) -> tuple[Any, ...]:
-    place = (row.sparsity, -row.accuracy, row.method, row.backend, row.distribution, row.multiplier, row.cell)
-    return (row.model, row.dataset, bool(row.missing), *place)
+    place = (row.sparsity, -row.height, row.method, row.backend, row.distribution, row.multiplier, row.cell)
+    return (row.model, row.dataset, not row.ranked, *place)
 
 
 def _benchmark(cell: Cell) -> str:
@@ -121,28 +135,29 @@ def _expected(found: Sequence[Cell]) -> Mapping[str, set[int]]:
 
 
 def _row(cell: Cell, settings: Mapping[str, Any], expected: set[int]) -> Row:
-    config, accuracies = cell.config, _figures(cell, "accuracy")
+    config, accuracies = cell.config, tuple(_figure(record, ["accuracy"]) for record in cell.reached)
     found = interval(accuracies)
     return Row(
         cell=cell.id,
         model=config.model, dataset=config.dataset, method=config.method, sparsity=config.sparsity,
         distribution=config.distribution if config.sparsity else NO_DISTRIBUTION,
         multiplier=config.multiplier, backend=config.backend, settings=settings,
-        accuracy=mean(accuracies), accuracy_ci95=found.half_width,
+        accuracy=mean(accuracies) if accuracies else None, accuracy_ci95=found.half_width,
         accuracy_low=found.low, accuracy_high=found.high, accuracy_interval=found.kind,
         **_costs(cell),
         bytes=round(mean(_figures(cell, "bytes"))),
-        steps_per_second=statistics.median(_figures(cell, "steps_per_second")),
+        steps_per_second=None if _unknown(cell, PACE) else statistics.median(_figures(cell, PACE)),
         seconds=statistics.median(_figures(cell, "seconds", "total")),
-        seeds=cell.seeds, accuracies=accuracies,
+        seeds=tuple(record.config.seed for record in cell.reached), accuracies=accuracies,
         missing=tuple(sorted(expected - set(cell.seeds))),
         run_ids=tuple(record.id for record in cell.records),
         hardware="; ".join(sorted({hardware(record.environment) for record in cell.records})),
         versions=together(versions(record.environment) for record in cell.records),
-        twin=twin(cell),
+        twin=twin(cell), diverged=tuple(record.config.seed for record in cell.records if record.diverged),
     )  # fmt: skip
 
 
+PACE = "steps_per_second"
 COSTS = (
     "training_flops", "training_ratio", "dense_training_flops",
     "inference_flops", "inference_ratio", "dense_inference_flops",
@@ -154,11 +169,11 @@ def _costs(cell: Cell) -> dict[str, Any]:
 
 
 def _unknown(cell: Cell, name: str) -> bool:
-    return any(record.result.get(name, 0) is None for record in cell.records)
+    return any(record.result.get(name, 0) is None for record in cell.told)
 
 
 def _figures(cell: Cell, *name: str) -> tuple[float, ...]:
-    return tuple(_figure(record, name) for record in cell.records)
+    return tuple(_figure(record, name) for record in cell.told)
 
 
 def _figure(record: Record, name: Sequence[str]) -> float:

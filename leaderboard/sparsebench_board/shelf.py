@@ -5,15 +5,16 @@ The store is asked once for all it holds; after that only changes are written, i
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparsebench_board.documents import DIGEST, RUN
-from sparsebench_board.entries import CELL, KIND, PARENT, Entry, Series, summary
+from sparsebench_board.entries import CELL, KIND, LOST, PARENT, Entry, Series, summary
 from sparsebench_board.tracking import connect, experiment
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 BATCH = 1000
 """Metrics in one request, the most that MLflow takes."""
-FINISHED, PAGE = "FINISHED", "page"
+FINISHED, FAILED, PAGE = "FINISHED", "FAILED", "page"
+"""Statuses: a run that is mirrored whole is finished, or failed if it diverged; one that is not yet is running."""
 
 
 @dataclass
@@ -88,17 +90,46 @@ class Shelf:
         run = self._create(entry, {PARENT: parent})
         self._log(run.info.run_id, entry.series, entry.finished or run.info.start_time)
         self.client.log_artifacts(run.info.run_id, str(entry.files))
-        self.client.set_terminated(run.info.run_id, FINISHED, entry.finished)
+        self.client.set_terminated(run.info.run_id, FAILED if entry.diverged else FINISHED, entry.finished)
         self._keep_only(run)
         self.children[entry.tags[CELL]][entry.tags[RUN]] = latest(entry.series)
 
+    def remove(self, records: Iterable[str]) -> int:
+        """Delete the runs of these records, and of cells left without any; returns of how many records there were."""
+        gone = {record: self.runs.pop(record) for record in set(records) if self.runs[record]}
+        for run in (run for runs in gone.values() for run in runs):
+            self.client.delete_run(run.info.run_id)
+            self.children[run.data.tags[CELL]].pop(run.data.tags[RUN], None)
+        for cell in {run.data.tags[CELL] for runs in gone.values() for run in runs} & set(self.parents):
+            self._lessen(cell)
+        return len(gone)
+
+    def _lessen(self, cell: str) -> None:
+        """A parent made anew over the runs that are left of a cell, for a metric that is gone cannot be taken back."""
+        from mlflow.entities import Param
+
+        parent = self.parents.pop(cell)
+        left = [run for runs in self.runs.values() for run in runs if run.data.tags[CELL] == cell]
+        if left:
+            made = self.client.create_run(
+                self.experiment, parent.info.start_time, parent.data.tags, parent.info.run_name
+            )
+            parameters = [Param(name, value) for name, value in parent.data.params.items()]
+            self.client.log_batch(made.info.run_id, params=parameters)
+            for run in left:
+                self.client.set_tag(run.info.run_id, PARENT, made.info.run_id)
+            self.parents[cell] = made
+            self.summarise(made.info.run_id, cell)
+        self.client.delete_run(parent.info.run_id)
+
     def summarise(self, parent: str, cell: str) -> None:
         """Give a parent the means over its finished children, unless it has them."""
-        runs = [metrics for metrics in self.children[cell].values() if "accuracy" in metrics]
+        runs = list(self.children[cell].values())
         if not runs:
             return
-        found, known = summary(runs), self.parents[cell]
-        if is_finished(known) and found.items() <= known.data.metrics.items():
+        known = self.parents[cell]
+        found = {name: 0.0 for name in (LOST,) if name in known.data.metrics} | summary(runs)
+        if is_finished(known) and all(_same(known.data.metrics.get(name), value) for name, value in found.items()):
             return
         now = round(time.time() * 1000)
         self._log(parent, {(name, 0): value for name, value in found.items()}, now)
@@ -158,4 +189,8 @@ def all_runs(client: MlflowClient, experiment: str) -> Iterator[Run]:
 
 def is_finished(run: Run) -> bool:
     """Whether its mirror was not interrupted."""
-    return run.info.status == FINISHED
+    return run.info.status in (FINISHED, FAILED)
+
+
+def _same(known: float | None, value: float) -> bool:
+    return known is not None and (known == value or (math.isnan(known) and math.isnan(value)))

@@ -21,7 +21,7 @@ def render(rows: Sequence[Row], format: str) -> str:
 
 
 def board(rows: Sequence[Row]) -> View:
-    """Rows that lack seeds are dim, and stand apart at the end."""
+    """Rows that rank with nothing are dim, and stand apart at the end."""
     sheets = tuple(sheet(group) for group in benchmarks(rows))
     return View(sheets, tuple(field.name for field in fields(Row)), tuple(asdict(row) for row in rows))
 
@@ -29,9 +29,9 @@ def board(rows: Sequence[Row]) -> View:
 def sheet(group: Sequence[Row]) -> Sheet:
     """The rows of one model and data set, in sections of equal sparsity."""
     shown = columns(group)
-    body = lines(shown, group, _section, lambda row: bool(row.missing), lambda row: row.cell)
+    body = lines(shown, group, _section, lambda row: not row.ranked, lambda row: row.cell)
     return Sheet(title(group), preamble(group), shown, body, notes(group))
 
 
 def _section(row: Row) -> Hashable:
-    return bool(row.missing), row.sparsity
+    return not row.ranked, row.sparsity

@@ -57,7 +57,7 @@ def tied(group: Sequence[Row]) -> list[Tie]:
 
 def best_first(rows: Iterable[Row]) -> list[Row]:
     """By mean accuracy, descending; equal means by cell, so that the order they came in means nothing."""
-    return sorted(rows, key=lambda row: (-row.accuracy, row.cell))
+    return sorted(rows, key=lambda row: (-row.height, row.cell))
 
 
 def to_best(row: Row, best: Row) -> Difference | None:

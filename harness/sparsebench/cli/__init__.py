@@ -22,11 +22,20 @@ HELP = {
 
         Every finished run is recorded at once: interrupt when you like, the same command does the rest.
         For example: `sparsebench run quick`, or a part of it: `sparsebench run quick --only method=rigl`;
-        with `--dry-run` it only tells what that costs and about how long it takes.""",
+        with `--dry-run` it only tells what that costs and about how long it takes. With `--again` it also does again
+        what is recorded: asks first, and a record stays until the new one is whole.""",
     "train": """Train one network; every setting is an option.
 
         Prints what it reaches and what it costs, and keeps a record.
         For example: `sparsebench train --method set --sparsity 0.98 --backend jax --recipe.steps 2000`""",
+    "rm": """Remove runs: record, checkpoints, MLflow run. Asks first.
+
+        Runs that are being trained stay. Exit code 0: all are gone, 1: some stay, or the answer was no.
+        For example: `sparsebench rm RUN`, or `sparsebench rm --suite quick --only method=rigl,seed=0`""",
+    "doctor": """Check installation, devices, store, data and records, and say what to do.
+
+        Changes nothing. Exit code 0: there is no problem, 1: there is one.
+        For example: `sparsebench doctor --records runs`""",
     "flops": """Print what a method costs by its published formula, without training.
 
         FLOPs of dense and of the method, per layer and per kind of step.

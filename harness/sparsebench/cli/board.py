@@ -120,9 +120,32 @@ def mirror_pending(found: Sequence[store.Record], records: Path) -> None:
     """Mirror what the store is not known to hold; it is not asked if there is nothing."""
     from sparsebench_board import receipts, tracking
 
+    unmirror(records)
     pending = receipts.pending(found, tracking.default_store(records)[0], records)
     if pending:
         mirror(pending, records)
+
+
+def unmirror(records: Path) -> None:
+    """Take from MLflow what it still holds of records that were removed; what goes wrong there is a warning."""
+    from sparsebench_board import receipts, tracking
+    from sparsebench_board.mirror import remove
+
+    place = tracking.default_store(records)
+    if not (gone := receipts.owed(place[0], records)):
+        return
+    try:
+        with alone(records):
+            removed = remove(gone, *place)
+            receipts.settle(gone, place[0], records)
+    except (UserError, OSError) as error:
+        warn(
+            f"MLflow still holds what was removed: {len(gone)} runs ({error}); the records are gone, "
+            f"`{with_records('sparsebench ui', records)}` removes the rest"
+        )
+        return
+    if removed:
+        say(f"MLflow runs: {removed} removed")
 
 
 def publish(found: Sequence[store.Record], records: Path) -> None:

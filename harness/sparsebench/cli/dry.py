@@ -146,13 +146,29 @@ def _notes(found: Mapping[str, Any]) -> list[str]:
 def _total(totals: Row) -> list[str]:
     runs = totals["to_do"] + totals["recorded"]
     if not totals["to_do"]:
-        return [f"0 of {runs} runs to do: all are recorded"]
+        return [f"0 of {runs} runs to do: all are recorded", *_lost(totals)]
     flops = totals["training_flops"]
     cost = "unknown" if flops is None else f"{'' if totals['exact'] else '≈'}{_amount(flops)}FLOPs"
     wall = totals["wall_seconds"]
     return [
         f"{totals['to_do']} of {runs} runs to do, {totals['workers']} at a time: {cost} of training",
         "expected time: " + (span(wall) if wall is None else f"about {span(wall)}"),
+        *_lost(totals),
+    ]
+
+
+def _lost(totals: Row) -> list[str]:
+    """Runs that diverged, and those that wait for their tickets."""
+    diverged, hopeless = totals["diverged"], totals["hopeless"]
+    return [
+        *(
+            [f"{diverged} of the recorded runs diverged: what is told of them is what they were to cost"]
+            * bool(diverged)
+        ),
+        *(
+            [f"{hopeless} of the runs to do start from a ticket of a run that diverged: they will fail"]
+            * bool(hopeless)
+        ),
     ]
 
 

@@ -57,9 +57,9 @@ def _printing(tracker: Tracker, console: Console) -> Show:
 def line(tracker: Tracker, cell: Cell) -> str:
     """One cell that is done, and what is left of the whole."""
     done = sum(other.complete for other in tracker.cells.values())
-    lost = f", {cell.failed} failed" if cell.failed else ""
+    seeds = ", ".join((f"{cell.recorded} of {cell.runs} seeds", *_lost(cell)))
     return (
-        f"{cell.label}: {cell.recorded} of {cell.runs} seeds{lost}, {_rate(cell)} steps/s; "
+        f"{cell.label}: {seeds}, {_rate(cell)} steps/s; "
         f"{done} of {len(tracker.cells)} cells, {_span(tracker.total().left)} left"
     )
 
@@ -92,8 +92,14 @@ def _visible(cells: list[Cell], room: int) -> list[Cell]:
 
 def _row(cell: Cell) -> tuple[str, ProgressBar, str, str, str]:
     bar = ProgressBar(total=cell.steps or 1, completed=cell.done if cell.steps else 1, width=24)
-    seeds = f"{cell.recorded}/{cell.runs}" + (f" ({cell.failed} failed)" if cell.failed else "")
+    lost = ", ".join(_lost(cell))
+    seeds = f"{cell.recorded}/{cell.runs}" + (f" ({lost})" if lost else "")
     return cell.label, bar, seeds, _rate(cell), "" if cell.complete else _span(cell.left)
+
+
+def _lost(cell: Cell) -> list[str]:
+    counts = {"diverged": cell.diverged, "failed": cell.failed}
+    return [f"{count} {what}" for what, count in counts.items() if count]
 
 
 def _rate(cell: Cell) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,13 +18,22 @@ from sparsebench.makespan import Timed, makespan
 
 
 def forecasts(entries: Sequence[Entry], records: Path) -> dict[str, Forecast]:
-    """Of every run by id; of those that are recorded it is what they came to. A run's source comes before it."""
+    """Of every run by id; of those that are recorded and reached their end it is what they came to.
+
+    A run's source comes before it.
+    """
     found: dict[str, Forecast] = {}
     for entry in entries:
         expected = forecast(entry.prepared, found.get(entry.after))
-        known = recorded(records, entry.id)
-        found[entry.id] = expected.as_recorded(store.read(records / entry.id)) if known else expected
+        record = store.read(records / entry.id) if recorded(records, entry.id) else None
+        found[entry.id] = expected if record is None or record.diverged else expected.as_recorded(record)
     return found
+
+
+def diverged(entries: Sequence[Entry], records: Path) -> set[str]:
+    """The recorded runs that did."""
+    ids = (entry.id for entry in entries if recorded(records, entry.id))
+    return {id for id in ids if store.read(records / id).diverged}
 
 
 @dataclass(frozen=True)
@@ -55,13 +64,17 @@ def cells(entries: Sequence[Entry]) -> list[Cell]:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """All runs, those to do, what is expected of each, and what was measured of their kinds; `workers` at a time."""
+    """All runs, those to do, what is expected of each, and what was measured of their kinds; `workers` at a time.
+
+    `diverged` are the recorded runs that did.
+    """
 
     entries: Sequence[Entry]
     missing: Sequence[Entry]
     expected: Mapping[str, Forecast]
     measured: Calibrations
     workers: int
+    diverged: Set[str] = frozenset()
 
     @cached_property
     def seconds(self) -> dict[str, float]:
@@ -71,6 +84,14 @@ class Plan:
             for entry in self.missing
             if (measured := self.measured.found.get(kind_of(entry.prepared)))
         }
+
+    @property
+    def hopeless(self) -> set[str]:
+        """Runs to do whose ticket is to come from one that diverged, or from another such run."""
+        lost = set(self.diverged)
+        for entry in self.entries:
+            lost |= {entry.id} if entry.after in lost else set()
+        return lost & {entry.id for entry in self.missing}
 
     @property
     def wall(self) -> float | None:
@@ -122,6 +143,7 @@ def _cell(plan: Plan, cell: Cell) -> dict[str, Any]:
         "seeds": [entry.asked.seed for entry in cell.entries],
         "to_do": len(to_do),
         "recorded": len(cell.entries) - len(to_do),
+        "diverged": sum(entry.id in plan.diverged for entry in cell.entries),
         "steps": example.prepared.task.steps,
         "updates": expected.updates,
         "evaluations": expected.evaluations,
@@ -140,6 +162,8 @@ def _totals(plan: Plan) -> dict[str, Any]:
     return {
         "to_do": len(plan.missing),
         "recorded": len(plan.entries) - len(plan.missing),
+        "diverged": len(plan.diverged),
+        "hopeless": len(plan.hopeless),
         "training_flops": sum(known) if len(known) == len(executed) else None,
         "exact": all(each.exact for each in expected),
         "seconds": sum(plan.seconds.values()) if timed else None,

@@ -14,7 +14,8 @@ from rich.console import Console
 from sparsebench import pool, suite
 from sparsebench.aside import sweep
 from sparsebench.asked import from_weights
-from sparsebench.cli import board, dry
+from sparsebench.cli import again as doing
+from sparsebench.cli import board, dry, lost
 from sparsebench.cli.live import shown
 from sparsebench.cli.network import Format
 from sparsebench.cli.only import only as matching
@@ -31,13 +32,13 @@ from sparsebench.cli.options import (
     check_writable,
     with_records,
 )
-from sparsebench.cli.output import complain, say
-from sparsebench.cli.plan import Plan, forecasts
+from sparsebench.cli.output import complain, say, warn
+from sparsebench.cli.plan import Plan, diverged, forecasts
 from sparsebench.cli.work import Entry, prepare_all, recorded, train_one
 from sparsebench.errors import UserError
 from sparsebench.progress import Item
 from sparsebench.states import given
-from sparsebench.worker import Failed
+from sparsebench.worker import Event, Failed, Finished
 
 LOG = "workers.log"
 
@@ -56,16 +57,20 @@ def run(
     weights: Weights = None,
     every: Every = CHECKPOINT,
     only: Annotated[str | None, Parameter(help="a part of the suite, such as method=rigl,sparsity=0.9")] = None,
+    again: doing.Again = False,
+    yes: doing.Yes = False,
     mlflow: MLflow = True,
     dry_run: Annotated[
         bool, Parameter(negative=(), help="train nothing: print what it would cost and about how long it would take")
     ] = False,
     format: Annotated[Format, Parameter(help="how to print what a dry run says")] = "table",
 ) -> int:
-    """Train what is missing of a suite, then print its board.
+    """Train what is missing of a suite, then print its board; 0 where all of it is recorded, 1 where runs failed.
 
-    Every finished run is recorded at once: interrupt when you like, the same command does the rest.
+    Every finished run is recorded at once: interrupt when you like, the same command does the rest. A run that
+    diverged is recorded, and would diverge again: it is told of, and does not count as failed.
     """
+    doing.check(again, yes)
     if format != "table" and not dry_run:
         raise UserError(f"--format {format} is for --dry-run; `sparsebench leaderboard` prints boards in other formats")
     check_data(data)
@@ -75,44 +80,53 @@ def run(
         asked = [from_weights(each, given(weights).digest) for each in asked]
     entries = prepare_all(asked if only is None else matching(asked, only), data, records, device, weights)
     ids = [entry.id for entry in entries if entry.listed]
-    board.read(records, ids)  # what is damaged is refused before the rest is trained
-    missing = [entry for entry in entries if not recorded(records, entry.id)]
+    redone = doing.left(entries, records) if again else []
+    to_do = {entry.id for entry in redone} | {entry.id for entry in entries if not recorded(records, entry.id)}
+    missing = [entry for entry in entries if entry.id in to_do]
+    board.read(records, [id for id in ids if id not in to_do])  # what is damaged is refused before the rest is trained
     workers = workers or len(pool.available_cores())
     if dry_run:
         measured = dry.measured(missing, data, device, workers)
-        dry.told(Plan(entries, missing, forecasts(entries, records), measured, min(workers, len(missing))), format)
+        expected, lost_before = forecasts(entries, records), diverged(entries, records)
+        dry.told(Plan(entries, missing, expected, measured, min(workers, len(missing)), lost_before), format)
         return 0
+    if redone and not doing.agreed(redone, records, yes):
+        return 1
     work = partial(train_one, data=data, records=records, device=device, weights=weights, every=every)
-    failures = _train(work, entries, missing, workers, records) if missing else {}
+    ends = _train(work, entries, missing, workers, records) if missing else {}
+    failures = {id: end for id, end in ends.items() if isinstance(end, Failed)}
     found = board.read(records, ids)
     if mlflow and found:
         board.mirror_pending(found, records)
     if found:
         say(board.table(found, "table"))
         say(f"next: {with_records('sparsebench ui', records)}")
+    if line := lost.told(entries, found):
+        warn(line)
+    doing.told(redone, ends, records)
     _report(failures, entries, records / LOG)
     return 1 if failures else 0
 
 
 def _train(
     work: pool.Work, entries: Sequence[Entry], missing: Sequence[Entry], workers: int, records: Path
-) -> dict[str, Failed]:
-    """Run what is missing; returns what failed, by id."""
+) -> dict[str, Event]:
+    """Run what is missing; returns how each ended, by id."""
     records.mkdir(parents=True, exist_ok=True)
     done = {entry.id for entry in entries} - {entry.id for entry in missing}
     items = [Item(entry.id, entry.label, entry.prepared.task.steps, entry.id in done) for entry in entries]
     jobs = [pool.Job(entry.id, entry.asked.backend, entry.asked, entry.after) for entry in missing]
     say(f"{len(missing)} of {len(entries)} runs to do, {min(workers, len(jobs))} at a time")
-    failures: dict[str, Failed] = {}
+    ends: dict[str, Event] = {}
     try:
         with shown(items, Console()) as show, closing(pool.run(work, jobs, workers, records / LOG)) as events:
             for job, event in events:
                 show(job.id, event)
-                if isinstance(event, Failed):
-                    failures[job.id] = event
+                if isinstance(event, Failed | Finished):
+                    ends[job.id] = event
     finally:
         sweep(records)  # what workers that were killed were writing
-    return failures
+    return ends
 
 
 def _report(failures: Mapping[str, Failed], entries: Sequence[Entry], log: Path) -> None:

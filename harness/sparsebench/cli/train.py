@@ -14,6 +14,7 @@ from rich.console import Console
 from sparsebench import plugins
 from sparsebench.aside import sweep
 from sparsebench.asked import Search, asked
+from sparsebench.cli import again as doing
 from sparsebench.cli import board
 from sparsebench.cli.live import shown
 from sparsebench.cli.options import (
@@ -38,6 +39,8 @@ from sparsebench.states import given
 from sparsebench.worker import Event, Finished, Progressed, Started, Work, share_politely
 
 STEPS = 500
+DIVERGED = 1
+"""The exit code of a run that did not reach its end."""
 
 
 GROUPS = (
@@ -91,28 +94,36 @@ def train(
     data: Annotated[Data, Parameter(group=GROUPS[3])] = None,
     device: Annotated[Device, Parameter(group=GROUPS[3])] = "cpu",
     every: Annotated[Every, Parameter(group=GROUPS[3])] = CHECKPOINT,
+    again: Annotated[doing.Again, Parameter(group=GROUPS[3])] = False,
+    yes: Annotated[doing.Yes, Parameter(group=GROUPS[3])] = False,
     mlflow: Annotated[MLflow, Parameter(group=GROUPS[3])] = True,
-) -> None:
-    """Train one network and print what it reaches and costs."""
+) -> int:
+    """Train one network and print what it reaches and costs; 1 where it diverged: it is recorded, without an end."""
+    doing.check(again, yes)
     check_data(data)
     check_writable(records)
     digest = given(weights).digest if weights else None
     config = RunConfig.model_validate(settings.model_dump() | {"weights": digest})
-    *rounds, entry = prepare_all([asked(config, search)], data, records, device, weights)
+    entries = prepare_all([asked(config, search)], data, records, device, weights)
+    entry = entries[-1]
     for name in ignored(entry):
         warn(f"--{name} means nothing to {config.method} with {config.recipe.optimizer}: it is left out of the run")
-    work = partial(train_one, data=data, records=records, device=device, weights=weights, every=every)
-    for before in rounds:
-        _train(before, work, records)
-    if recorded(records, entry.id):
+    redone = doing.left(entries, records) if again else []
+    if redone and not doing.agreed(redone, records, yes):
+        return 1
+    if recorded(records, entry.id) and entry not in redone:
         say("recorded before:")
-    else:
-        _train(entry, work, records)
+    work = partial(train_one, data=data, records=records, device=device, weights=weights, every=every)
+    ends = {
+        each.id: _train(each, work, records) for each in entries if each in redone or not recorded(records, each.id)
+    }
     record = read(records / entry.id)
     for line in summary(entry, record):
         say(line)
     if mlflow:
         board.mirror_pending([record], records)
+    doing.told(redone, ends, records)
+    return DIVERGED if record.diverged else 0
 
 
 def ignored(entry: Entry) -> list[str]:
@@ -129,17 +140,16 @@ def ignored(entry: Entry) -> list[str]:
     ]
 
 
-def _train(entry: Entry, work: Work, records: Path) -> None:
-    if recorded(records, entry.id):
-        return
+def _train(entry: Entry, work: Work, records: Path) -> Finished:
     sweep(records)
     share_politely()
     item = Item(entry.id, entry.label, entry.prepared.task.steps)
     console = Console(stderr=True)
     with shown([item], console) if console.is_terminal else nullcontext(_unseen) as show:
         show(entry.id, Started())
-        work(entry.asked, lambda done, steps: show(entry.id, Progressed(done, steps)))
-        show(entry.id, Finished())
+        end = Finished(work(entry.asked, lambda done, steps: show(entry.id, Progressed(done, steps))))
+        show(entry.id, end)
+    return end
 
 
 def _unseen(id: str, event: Event) -> None:
@@ -150,12 +160,14 @@ def summary(entry: Entry, record: Record) -> list[str]:
     """A finished run in a few lines."""
     config, result = record.config, record.result
     training, inference = (_share(result[name]) for name in ("training_ratio", "inference_ratio"))
-    rate, seconds = result["steps_per_second"], result["seconds"]["total"]
+    reached = f"none: the run {record.diverged}" if record.diverged else f"{100 * result['accuracy']:.2f} %"
+    steps = f"{result['steps']:,} steps" + (" were to be" if record.diverged else "")
+    pace = "" if result["steps_per_second"] is None else f", {result['steps_per_second']:,.0f} a second"
     return [
         f"{entry.label} on {config.dataset}, {config.model}, seed {config.seed}",
-        f"  test accuracy  {100 * result['accuracy']:.2f} %",
+        f"  test accuracy  {reached}",
         f"  FLOPs          training {training} of dense, inference {inference} of dense",
-        f"  speed          {result['steps']:,} steps, {rate:,.0f} a second, {seconds:.1f} s in all",
+        f"  speed          {steps}{pace}, {result['seconds']['total']:.1f} s in all",
         f"  record         {record.path}",
     ]
 

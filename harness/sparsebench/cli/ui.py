@@ -25,6 +25,7 @@ def ui(
     found, measured = index.read_all(records), documents.paths(records)
     if not found and not measured:
         raise UserError(f"no records in {records}: there is nothing to show yet; `sparsebench run quick` makes some")
+    board.unmirror(records)
     board.mirror(found, records)
     board.mirror_hardware(measured, records)
     board.publish(found, records)

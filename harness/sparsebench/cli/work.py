@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from sparsebench import redoing
 from sparsebench.asked import Asked
 from sparsebench.cli.devices import absent
 from sparsebench.cli.options import CHECKPOINT, RUNS
@@ -13,7 +14,9 @@ from sparsebench.cli.output import warn
 from sparsebench.config import RunConfig, digits
 from sparsebench.errors import UserError
 from sparsebench.mistakes import refuse
+from sparsebench.outcome import Outcome
 from sparsebench.prepare import Prepared, prepare
+from sparsebench.records import read
 from sparsebench.sources import Source, planned
 from sparsebench.sources import recorded as recorded_source
 
@@ -139,10 +142,33 @@ def recorded(records: Path, id: str) -> bool:
 def train_one(
     config: RunConfig, report: Callable[[int, int], None], data: Path | None, records: Path, device: str,
     weights: Path | None = None, every: float = CHECKPOINT,
-) -> None:  # fmt: skip
+) -> Outcome:  # fmt: skip
     """One run, from settings to record; the work of a worker process. Another command may have been faster."""
     from sparsebench import runner
 
     prepared = prepare(config, data, _recorded_source(config, records), weights)
-    if not recorded(records, prepared.id):
+    again = redoing.is_marked(records, prepared.id)
+    if redoing.is_due(records, prepared.id):
         runner.run(prepared, records, device, report, runner.Keep(every, warn))
+    differing = differences(records, prepared.id) if again else ()
+    return Outcome(read(records / prepared.id).diverged, differing)
+
+
+def differences(records: Path, id: str) -> tuple[str, ...]:
+    """What differs between a record and the one that it replaced, which is kept only if anything does.
+
+    Versions, machine and times do not count.
+    """
+    from sparsebench_board.comparing import compared
+
+    if not redoing.before(records, id).is_dir():  # another command was faster
+        return ()
+    try:
+        parts = compared(read(redoing.before(records, id)), read(records / id))
+    except UserError as error:
+        return (f"the record before cannot be compared: {error}",)
+    found = tuple(f"{part.name}: {part.differences[0]}" for part in parts if part.differences)
+    if all(line.startswith("versions: ") for line in found):
+        redoing.drop(records, id)
+        return ()
+    return found

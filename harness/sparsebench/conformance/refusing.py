@@ -10,8 +10,9 @@ from sparsebench.conformance.ground import Ground, claiming, places
 from sparsebench.conformance.walks import begin, planned
 from sparsebench.errors import NonFiniteScoreError
 from sparsebench.layers import Layer
-from sparsebench.masks import Counts
+from sparsebench.masks import Counts, Masks
 from sparsebench.method import Event, Law, Local, Score, Signals
+from sparsebench.trainer import SparseTrainer
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -68,14 +69,22 @@ def _refused(ground: Ground, case: Poison) -> None:
     if not _decides(case.role, counts[name], now[name]):
         return
     poisoned = replace(method, **{case.role: _poisoned(getattr(method, case.role), name, float(case.value))})
+    before = trainer.masks(state)
     told = f"the {case.role} score of layer {name!r} is {case.value}"
     try:
         trainer.update(state, poisoned, event, counts, job.feed(case.seed))
     except NonFiniteScoreError as error:
         if repr(name) not in str(error):
             raise BrokenLawError(f"{told}, and the error names another: {error}") from error
-        return
+        return _kept(trainer, state, before, told)
     raise BrokenLawError(f"{told}, and the update accepts it")
+
+
+def _kept(trainer: SparseTrainer[Any], state: Any, before: Masks, told: str) -> None:
+    """The state can still be read, for the record of the run that diverged."""
+    after, _ = trainer.masks(state), trainer.weights(state)
+    if any((after[name] != mask).any() for name, mask in before.items()):
+        raise BrokenLawError(f"{told}: the update refuses it, and leaves other masks behind")
 
 
 def _decides(role: str, counts: Counts, now: int) -> bool:

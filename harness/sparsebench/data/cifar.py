@@ -125,7 +125,7 @@ def _in_memory(split: Split | Stream) -> Split:
 
 def _mini(folder: Path | None) -> Dataset:
     """The first records of the first training file, and of the test file."""
-    data = dataset(replace(CIFAR10, files=(CIFAR10.files[0], CIFAR10.files[-1])), TEN, folder)
+    data = dataset(CIFAR10_MINI, TEN, folder)
     train, test = (
         Split(split.images[:count], split.labels[:count])
         for split, count in ((_in_memory(data.train), MINI[0]), (_in_memory(data.test), MINI[1]))
@@ -161,6 +161,7 @@ CIFAR10 = Archive(
     ("cifar-10-batches-bin",),
     Tarball(170_052_171, "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd", "cifar-10-batches-bin"),
 )
+CIFAR10_MINI = replace(CIFAR10, files=(CIFAR10.files[0], CIFAR10.files[-1]))
 CIFAR100 = Archive(
     "cifar100",
     "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
@@ -176,15 +177,19 @@ SUBSET = Archive(
     ("cifar100-mini",),
 )
 
-cifar10 = Source("cifar10", "50,000 + 10,000 photographs in 10 classes, 32 × 32 pixels", partial(dataset, CIFAR10, TEN))
+cifar10 = Source(
+    "cifar10", "50,000 + 10,000 photographs in 10 classes, 32 × 32 pixels", partial(dataset, CIFAR10, TEN), CIFAR10
+)
 cifar10_mini = Source(
     "cifar10-mini",
     f"the first {MINI[0]:,} + {MINI[1]:,} images of CIFAR-10, for trying things out: results are not CIFAR-10 results",
     _mini,
+    CIFAR10_MINI,
 )
-cifar100 = Source("cifar100", "50,000 + 10,000 photographs in 100 classes, 32 × 32 pixels", _cifar100)
+cifar100 = Source("cifar100", "50,000 + 10,000 photographs in 100 classes, 32 × 32 pixels", _cifar100, CIFAR100)
 cifar100_subset = Source(
     "cifar100-subset",
     "any records in CIFAR-100's layout, for tests: results of it are not CIFAR-100 results",
     partial(dataset, SUBSET, HUNDRED),
+    SUBSET,
 )

@@ -62,6 +62,28 @@ def contents(archive: Archive, folder: Path | None) -> list[bytes]:
         return list(pool.map(partial(_read, archive, place), archive.files))
 
 
+def located(archive: Archive, folder: Path | None) -> Path | None:
+    """Where `contents` would find the files; None where it would download them. Nothing is read or written.
+
+    Raises:
+        UserError: files are missing from the folder that was named.
+    """
+    if place := _named(archive, folder):
+        return place
+    place = cache() / archive.name
+    return None if _missing(archive, place) else place
+
+
+def verify(archive: Archive, place: Path) -> None:
+    """Read every file in the data set's folder, one after another, and check it.
+
+    Raises:
+        UserError: one is damaged.
+    """
+    for file in archive.files:
+        _read(archive, place, file)
+
+
 def cache() -> Path:
     """The user's cache, where the XDG base directory specification has it; a relative XDG_CACHE_HOME does not count."""
     root = Path(os.environ.get("XDG_CACHE_HOME", ""))

@@ -112,7 +112,10 @@ FASHION_MNIST = Archive(
     ),
 )
 
-mnist = Source("mnist", "60,000 + 10,000 handwritten digits of 28 × 28 pixels", partial(dataset, MNIST))
+mnist = Source("mnist", "60,000 + 10,000 handwritten digits of 28 × 28 pixels", partial(dataset, MNIST), MNIST)
 fashion_mnist = Source(
-    "fashion-mnist", "60,000 + 10,000 pictures of clothes, 28 × 28 pixels", partial(dataset, FASHION_MNIST)
+    "fashion-mnist",
+    "60,000 + 10,000 pictures of clothes, 28 × 28 pixels",
+    partial(dataset, FASHION_MNIST),
+    FASHION_MNIST,
 )

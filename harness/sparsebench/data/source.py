@@ -8,12 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsebench.data.stream import Digest, Stream
+
+if TYPE_CHECKING:
+    from sparsebench.data.fetch import Archive
 
 
 @dataclass(frozen=True)
@@ -69,11 +72,15 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set that can be loaded: `load(folder)` looks in the user's data folder first (None: none given)."""
+    """A data set that can be loaded: `load(folder)` looks in the user's data folder first (None: none given).
+
+    `archive` are the files that it is loaded from, where `sparsebench.data.fetch` finds them.
+    """
 
     name: str
     summary: str
     load: Callable[[Path | None], Dataset]
+    archive: Archive | None = None
 
 
 def normalised(split: Split, table: NDArray[np.float32]) -> NDArray[np.float32]:

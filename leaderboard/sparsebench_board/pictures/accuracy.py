@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from sparsebench.config import digits
+from sparsebench_board.labels import plain
 from sparsebench_board.pictures.style import Look, face
 from sparsebench_board.rows import Row
 
@@ -22,8 +24,8 @@ ALIKE = 0.01
 PAPER: Any = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.5}
 """Behind text that marks may lie under."""
 PALE = "#b0b0b0"
-"""Rows that lack seeds."""
-LEGEND = "intervals: 95 % over seeds; pale: lacks seeds that others have, ranks with nothing; ↓: below the axis"
+"""Rows that lack seeds, or of which one diverged."""
+LEGEND = "intervals: 95 % over seeds; pale: seeds are missing or diverged, ranks with nothing; ↓: below the axis"
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,15 @@ class Mark:
     aside: float = 0.0
 
 
+def unreached(rows: Iterable[Row]) -> list[str]:
+    """A note that names the rows of which every seed diverged, and which are nowhere in the picture."""
+    names = [plain(f"{row.method} {digits(row.sparsity)} {row.backend}") for row in rows if row.accuracy is None]
+    return [f"not drawn, for every seed diverged: {', '.join(dict.fromkeys(names))}"] if names else []
+
+
 def ends(row: Row) -> tuple[float, float]:
     """Of the interval, in per cent; both the mean where there is none."""
-    low, high = (row.accuracy if end is None else end for end in (row.accuracy_low, row.accuracy_high))
+    low, high = (row.height if end is None else end for end in (row.accuracy_low, row.accuracy_high))
     return 100 * low, 100 * high
 
 
@@ -64,7 +72,7 @@ def scale(axes: Axes, rows: Sequence[Row], more: Sequence[float] = ()) -> None:
     """The vertical axis of a panel with these rows, and with `more` accuracies in per cent."""
     from matplotlib.ticker import MaxNLocator
 
-    axes.set_ylim(*window([*(100 * row.accuracy for row in rows), *more], [ends(row) for row in rows]))
+    axes.set_ylim(*window([*(100 * row.height for row in rows), *more], [ends(row) for row in rows]))
     axes.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
     axes.set_ylabel("test accuracy, %")
 
@@ -73,9 +81,9 @@ def draw(axes: Axes, marks: Sequence[Mark]) -> None:
     """Every row with its interval; those below the axis, which is scaled already, are listed at its foot."""
     floor = axes.get_ylim()[0]
     for mark in marks:
-        if 100 * mark.row.accuracy >= floor:
+        if 100 * mark.row.height >= floor:
             _dot(axes, _paled(mark))
-    below = [mark for mark in marks if 100 * mark.row.accuracy < floor]
+    below = [mark for mark in marks if 100 * mark.row.height < floor]
     for place, mark in zip(ranks([mark.x for mark in below], 0.1), below, strict=True):
         _listed(axes, _paled(mark), place)
 
@@ -83,7 +91,7 @@ def draw(axes: Axes, marks: Sequence[Mark]) -> None:
 def join(axes: Axes, marks: Sequence[Mark], dash: Any) -> None:
     """A line through marks that are equally far aside."""
     axes.plot(
-        [mark.x for mark in marks], [100 * mark.row.accuracy for mark in marks], color=marks[0].look.colour,
+        [mark.x for mark in marks], [100 * mark.row.height for mark in marks], color=marks[0].look.colour,
         linestyle=dash, linewidth=1.1, transform=_shifted(axes, marks[0].aside),
     )  # fmt: skip
 
@@ -113,7 +121,7 @@ def _alike(one: float, other: float, apart: float = ALIKE) -> bool:
 
 
 def _paled(mark: Mark) -> Mark:
-    return replace(mark, look=replace(mark.look, colour=PALE)) if mark.row.missing else mark
+    return replace(mark, look=replace(mark.look, colour=PALE)) if not mark.row.ranked else mark
 
 
 def _shifted(axes: Axes, aside: float) -> Any:
@@ -123,7 +131,7 @@ def _shifted(axes: Axes, aside: float) -> Any:
 
 
 def _dot(axes: Axes, mark: Mark) -> None:
-    value, (low, high) = 100 * mark.row.accuracy, ends(mark.row)
+    value, (low, high) = 100 * mark.row.height, ends(mark.row)
     spread = None if mark.row.accuracy_low is None else [[value - low], [high - value]]
     axes.errorbar(
         [mark.x], [value], spread, color=mark.look.colour, marker=mark.look.marker, markersize=mark.size,
@@ -142,6 +150,6 @@ def _listed(axes: Axes, mark: Mark, place: int) -> None:
         markerfacecolor=face(mark.look, mark.row.backend), transform=up,
     )  # fmt: skip
     axes.annotate(
-        f"↓ {100 * mark.row.accuracy:.1f}", (mark.x, 0), (6, 0), xycoords=up, textcoords="offset points",
+        f"↓ {100 * mark.row.height:.1f}", (mark.x, 0), (6, 0), xycoords=up, textcoords="offset points",
         va="center_baseline", fontsize=7, bbox=PAPER,
     )  # fmt: skip

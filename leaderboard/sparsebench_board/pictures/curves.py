@@ -9,7 +9,7 @@ from sparsebench.config import digits
 from sparsebench.errors import UserError
 from sparsebench.records import Record
 from sparsebench_board.cells import Cell, cells, settings
-from sparsebench_board.labels import pairs, plain
+from sparsebench_board.labels import pairs, plain, spans
 from sparsebench_board.pictures import seeds, style
 from sparsebench_board.pictures.kind import Kind
 from sparsebench_board.pictures.seeds import Points
@@ -81,6 +81,8 @@ def figure(records: Sequence[Record]) -> Figure:
     above, below = drawn.panels
     for cell, name, look in zip(found, names(found), lines(found), strict=True):
         events = [record.events() for record in cell.records]
+        if lost := diverged(cell):
+            name += f", seed{'s' if len(lost) > 1 else ''} {spans(lost)} diverged"
         _line(above, [losses(each) for each in events], look, name)
         _line(below, [accuracies(each) for each in events], look, name, marker=look[3])
     above.set_title(" and ".join(dict.fromkeys(plain(f"{c.config.model} on {c.config.dataset}") for c in found)))
@@ -89,7 +91,13 @@ def figure(records: Sequence[Record]) -> Figure:
     below.set_xlabel("iterations")
     above.legend()
     above.sharex(below)
-    return drawn.finish((), seeds.notes([cell.seeds for cell in found]))
+    cut = ["a line ends where a seed of it diverged"] if any(map(diverged, found)) else []
+    return drawn.finish((), [*seeds.notes([cell.seeds for cell in found]), *cut])
+
+
+def diverged(cell: Cell) -> list[int]:
+    """Seeds whose runs did."""
+    return [record.config.seed for record in cell.records if record.diverged]
 
 
 def _place(cell: Cell) -> tuple[Any, ...]:

@@ -61,15 +61,17 @@ class Point:
 
 
 def points(group: Sequence[Row], account: Account) -> tuple[list[Point], float | None]:
-    """Rows of a benchmark whose FLOPs are known, and the unit: dense FLOPs, or None where those are not one number.
+    """Rows of a benchmark that have an accuracy and whose FLOPs are known, and the unit.
 
-    The front is that of `fronts.front`, among rows that lack no seed.
+    That is dense FLOPs, or None where those are not one number. The front is that of `fronts.front`, among rows that
+    rank.
     """
-    known = [(row, flops) for row in group if (flops := account.flops(row)) is not None]
+    reached = [row for row in group if row.accuracy is not None]
+    known = [(row, flops) for row in reached if (flops := account.flops(row)) is not None]
     dense = {account.dense(row) for row, _ in known}
     unit = dense.pop() if len(dense) == 1 else None
-    ranked = [(row, flops) for row, flops in known if not row.missing]
-    on = front(np.array([row.accuracy for row, _ in ranked]), np.array([flops for _, flops in ranked], dtype=float))
+    ranked = [(row, flops) for row, flops in known if row.ranked]
+    on = front(np.array([row.height for row, _ in ranked]), np.array([flops for _, flops in ranked], dtype=float))
     best = {row.cell for (row, _), is_on in zip(ranked, on.tolist(), strict=True) if is_on}
     return [Point(row, flops / (unit or 1), row.cell in best) for row, flops in known], unit
 
@@ -78,9 +80,10 @@ def figure(account: Account, records: Sequence[Record]) -> Figure:
     """A panel for each model and data set.
 
     Raises:
-        UserError: no record has FLOPs that are known.
+        UserError: no record has an accuracy, and FLOPs that are known.
     """
-    groups = [(group, *points(group, account)) for group in benchmarks(rows(records))]
+    shown = rows(records)
+    groups = [(group, *points(group, account)) for group in benchmarks(shown)]
     drawn = [(group, found, unit) for group, found, unit in groups if found]
     if not drawn:
         raise UserError("no record has FLOPs that are known: there is nothing to draw accuracy against")
@@ -92,7 +95,7 @@ def figure(account: Account, records: Sequence[Record]) -> Figure:
         panel.set_title(title(group))
         _scale(panel, found, account.what, unit)
         _panel(panel, found, looks, sizes)
-    return picture.finish(_entries(every, looks, sizes), (accuracy.LEGEND, NOTE))
+    return picture.finish(_entries(every, looks, sizes), (accuracy.LEGEND, NOTE, *accuracy.unreached(shown)))
 
 
 def _sizes(shown: Sequence[Row]) -> dict[float, float]:
@@ -112,7 +115,7 @@ def _some(sizes: Mapping[float, float]) -> list[float]:
 def _panel(axes: Axes, found: Sequence[Point], looks: Mapping[str, Look], sizes: Mapping[float, float]) -> None:
     accuracy.scale(axes, [point.row for point in found])
     on = sorted((point for point in found if point.front), key=lambda point: point.x)
-    axes.step([point.x for point in on], [100 * point.row.accuracy for point in on], where="post", **FRONT)
+    axes.step([point.x for point in on], [100 * point.row.height for point in on], where="post", **FRONT)
     marks = [accuracy.Mark(point.x, point.row, looks[point.row.method], sizes[point.row.sparsity]) for point in found]
     accuracy.draw(axes, accuracy.side_by_side(marks))
     names = _names(on)
@@ -125,7 +128,7 @@ def _panel(axes: Axes, found: Sequence[Point], looks: Mapping[str, Look], sizes:
 def _names(front: Sequence[Point]) -> dict[str, tuple[float, float]]:
     """What is on the front -> where the best of that name is; both backends of one have one name."""
     lengths = {point.row.multiplier for point in front} != {1.0}
-    return {_name(point.row, lengths): (point.x, 100 * point.row.accuracy) for point in front}
+    return {_name(point.row, lengths): (point.x, 100 * point.row.height) for point in front}
 
 
 def _name(row: Row, lengths: bool) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sparsebench.config import digits
@@ -43,6 +43,12 @@ class Group:
     def at(self, sparsity: float) -> list[Member]:
         """Its members of one sparsity."""
         return [member for member in self.members if member.row.sparsity == sparsity]
+
+
+def reached(groups: Sequence[Group]) -> list[Group]:
+    """Groups without the members of which every seed diverged, and without those that have no others."""
+    kept = [replace(group, members=tuple(each for each in group.members if each.row.seeds)) for group in groups]
+    return [group for group in kept if group.members]
 
 
 def groups(records: Sequence[Record]) -> list[Group]:

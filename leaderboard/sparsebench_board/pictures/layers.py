@@ -18,7 +18,7 @@ from sparsebench.models import Model
 from sparsebench.records import Record
 from sparsebench_board.labels import plain
 from sparsebench_board.pictures import style
-from sparsebench_board.pictures.groups import Group, Member, groups
+from sparsebench_board.pictures.groups import Group, Member, groups, reached
 from sparsebench_board.pictures.kind import Kind
 from sparsebench_board.pictures.sheet import Margins, sheet
 
@@ -115,7 +115,7 @@ def of_group(group: Group, sparsity: float) -> Panel | None:
     members = [member for member in group.at(sparsity) if _masked(member)]
     if not members:
         return None
-    record = members[0].cell.records[0]
+    record = members[0].cell.reached[0]
     layers, model = table(record)
     plans = planned(layers, model, sparsity, record.config.policy.model_dump(exclude_none=True))
     title = plain(f"{group.title}, sparsity {digits(sparsity)}")
@@ -138,12 +138,12 @@ def _end(alike: Sequence[Member], split: set[str], end: Sparsities) -> End:
 
 
 def _masked(member: Member) -> bool:
-    return any(layer["active"] < layer["size"] for layer in member.cell.records[0].layers)
+    return any(layer["active"] < layer["size"] for layer in member.cell.reached[0].layers)
 
 
 def ended(member: Member) -> Sparsities:
     """Sparsity of each layer at the end, the mean over seeds, to four decimals."""
-    found = [[1 - layer["density"] for layer in record.layers] for record in member.cell.records]
+    found = [[1 - layer["density"] for layer in record.layers] for record in member.cell.reached]
     return tuple(round(float(each), 4) for each in np.mean(found, axis=0))
 
 
@@ -171,7 +171,7 @@ def figure(records: Sequence[Record]) -> Figure:
     Raises:
         UserError: no run has a mask.
     """
-    found = [of_group(group, sparsity) for group in groups(records) for sparsity in group.sparsities]
+    found = [of_group(group, sparsity) for group in reached(groups(records)) for sparsity in group.sparsities]
     panels = [panel for panel in found if panel]
     if not panels:
         raise UserError("no run has a mask: there are no layers to show the sparsity of")

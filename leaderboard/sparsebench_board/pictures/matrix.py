@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sparsebench.config import digits
 from sparsebench.records import Record
 from sparsebench_board import labels
+from sparsebench_board.legends import SURVIVORS
 from sparsebench_board.pictures import accuracy, style
 from sparsebench_board.pictures.groups import Group, Member, groups
 from sparsebench_board.pictures.kind import Kind
@@ -46,7 +47,8 @@ def matrices(group: Group) -> list[Matrix]:
     """A matrix for each backend; dense is sparsity 0 and comes first, the others by name."""
     found = [member for member in group.members if round(member.row.sparsity, DECIMALS) == member.row.sparsity]
     found = found or list(group.members)
-    shades = accuracy.window([100 * member.row.accuracy for member in found], [])
+    means = [100 * member.row.accuracy for member in found if member.row.accuracy is not None]
+    shades = accuracy.window(means or [0.0], [])
     sparsities = tuple(sorted({member.row.sparsity for member in found}))
     backends = sorted({member.row.backend for member in found})
     return [
@@ -79,7 +81,7 @@ def figure(records: Sequence[Record]) -> Figure:
         _panel(panel, matrix)
     return picture.finish((), (
         "test accuracy in per cent, mean ± half of the 95 % interval over seeds; darker is more",
-        "hatched: lacks seeds that others have, ranks with nothing",
+        "hatched: seeds are missing, or diverged (†: mean over the others), ranks with nothing",
     ))  # fmt: skip
 
 
@@ -114,13 +116,19 @@ def _cell(axes: Axes, place: tuple[float, float, float], row: Row, shades: tuple
     from matplotlib.patches import Rectangle
 
     left, top, height = place
-    hatch: Any = "////" if row.missing else None
-    colour = "white" if row.missing else shade(100 * row.accuracy, shades)
+    hatch: Any = None if row.ranked else "////"
+    colour = shade(100 * row.height, shades) if row.ranked else "white"
     axes.add_patch(Rectangle((left, top), 1, height, facecolor=colour, edgecolor="#c8c8c8", linewidth=0.5, hatch=hatch))
     axes.text(
-        left + 0.5, top + height / 2, labels.percent(row.accuracy, row.accuracy_ci95), ha="center",
-        va="center_baseline", fontsize=size, bbox=accuracy.PAPER if row.missing else None,
+        left + 0.5, top + height / 2, _text(row), ha="center",
+        va="center_baseline", fontsize=size, bbox=None if row.ranked else accuracy.PAPER,
     )  # fmt: skip
+
+
+def _text(row: Row) -> str:
+    if row.accuracy is None:
+        return "diverged"
+    return labels.percent(row.accuracy, row.accuracy_ci95) + (SURVIVORS if row.diverged else "")
 
 
 def shade(value: float, shades: tuple[float, float]) -> str:

@@ -12,7 +12,7 @@ from sparsebench.errors import UserError
 from sparsebench.records import Record
 from sparsebench_board import moving
 from sparsebench_board.pictures import seeds, style
-from sparsebench_board.pictures.groups import Member, groups, named_looks
+from sparsebench_board.pictures.groups import Member, groups, named_looks, reached
 from sparsebench_board.pictures.kind import Kind
 from sparsebench_board.pictures.seeds import Line
 from sparsebench_board.pictures.sheet import Margins, sheet
@@ -41,10 +41,10 @@ class Moves:
 
 def moves(member: Member) -> Moves | None:
     """How the masks of a cell moved; None where they never did, or once, as SNIP's do at the start."""
-    changes = [moving.changed(record.events()) for record in member.cell.records]
+    changes = [moving.changed(record.events()) for record in member.cell.reached]
     if any(len(each) < 2 for each in changes):
         return None
-    notes = [(record.layers, found) for record in member.cell.records if (found := record.movement())]
+    notes = [(record.layers, found) for record in member.cell.reached if (found := record.movement())]
     first = [moving.kept(found) for _, found in notes]
     dead = [moving.dead(found, layers) for layers, found in notes]
     return Moves(member, (seeds.line(changes), seeds.line(first), seeds.line(dead)))
@@ -56,7 +56,7 @@ def figure(records: Sequence[Record]) -> Figure:
     Raises:
         UserError: none did.
     """
-    found = groups(records)
+    found = reached(groups(records))
     drawn = [
         (f"{group.title}, sparsity {digits(sparsity)}", [each for m in group.at(sparsity) if (each := moves(m))])
         for group in found
@@ -96,7 +96,7 @@ def _row(axes: Sequence[Axes], members: Sequence[Moves], looks: Mapping[str, Loo
 
 def at_random(axes: Axes, members: Sequence[Member]) -> None:
     """A line at what two random masks share, with the densities that most of these cells ended with."""
-    expected = mode(round(moving.chance(member.cell.records[0].layers), 1) for member in members)
+    expected = mode(round(moving.chance(member.cell.reached[0].layers), 1) for member in members)
     axes.axhline(expected, color=style.GREY, linestyle=style.OTHER_DASH, linewidth=1.2, zorder=1.5)
 
 

@@ -9,7 +9,7 @@ from sparsebench.config import digits
 from sparsebench.errors import UserError
 from sparsebench.records import Record
 from sparsebench_board.pictures import accuracy, style
-from sparsebench_board.pictures.groups import Group, Member, by_name, groups, named_looks
+from sparsebench_board.pictures.groups import Group, Member, by_name, groups, named_looks, reached
 from sparsebench_board.pictures.kind import Kind
 from sparsebench_board.pictures.sheet import sheet
 from sparsebench_board.pictures.style import Look
@@ -29,7 +29,8 @@ def figure(records: Sequence[Record]) -> Figure:
     Raises:
         UserError: there are none.
     """
-    drawn = [group for group in groups(records) if group.sparsities]
+    every = groups(records)
+    drawn = [group for group in reached(every) if group.sparsities]
     if not drawn:
         raise UserError("every run is dense: there is no sparsity to draw accuracy against")
     picture = sheet(len(drawn), 3.0)
@@ -40,6 +41,7 @@ def figure(records: Sequence[Record]) -> Figure:
     sources = sorted({each.source.split(":")[0] for found in cited for each in found})
     notes = [
         accuracy.LEGEND,
+        *accuracy.unreached(member.row for group in every for member in group.members),
         "methods of one sparsity are drawn side by side; grey: dense",
         *([f"published, not measured here (bars: standard deviations): {'; '.join(sources)}"] if sources else []),
     ]
@@ -98,7 +100,7 @@ def _dense(axes: Axes, member: Member) -> None:
     """A band of its interval, and its mean."""
     low, high = accuracy.ends(member.row)
     axes.axhspan(low, high, color=style.GREY, alpha=0.12, linewidth=0)
-    axes.axhline(100 * member.row.accuracy, color=style.BLACK, linewidth=1, linestyle=style.dash(member.row.backend))
+    axes.axhline(100 * member.row.height, color=style.BLACK, linewidth=1, linestyle=style.dash(member.row.backend))
 
 
 def _cited(axes: Axes, each: Reference) -> None:

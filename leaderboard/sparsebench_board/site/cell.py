@@ -11,6 +11,7 @@ from markupsafe import Markup
 from sparsebench.config import digits
 from sparsebench_board import labels
 from sparsebench_board.cells import Cell
+from sparsebench_board.columns import reached
 from sparsebench_board.holm import LEVEL
 from sparsebench_board.intervals import Interval, Kind
 from sparsebench_board.pictures.curves import accuracies, losses
@@ -65,18 +66,18 @@ def title(row: Row) -> str:
 
 def figures(row: Row, cell: Cell) -> list[tuple[str, str, str]]:
     """What stands on top of the page: name, number, and what to know of it."""
-    result = cell.records[0].result
+    result = cell.told[0].result
     weights = f"{result['active_parameters']:,} of {result['parameters']:,} weights"
     return [
         (
             "test accuracy, %",
-            labels.accuracy(row.accuracy, row.interval),
-            f"{MEANS[row.accuracy_interval]} {labels.spans(row.seeds)}",
+            reached(row),
+            f"{MEANS[row.accuracy_interval]} {labels.spans(row.seeds)}" if row.seeds else "every seed",
         ),
         ("training FLOPs", labels.ratio(row.training_ratio), _of(row.training_flops, row.dense_training_flops)),
         ("inference FLOPs", labels.ratio(row.inference_ratio), _of(row.inference_flops, row.dense_inference_flops)),
         ("size", labels.amount(row.bytes, "B"), weights),
-        ("steps a second", labels.speed(row.steps_per_second), "median over seeds"),
+        ("steps a second", labels.pace(row.steps_per_second), "median over seeds"),
         ("seconds of a run", labels.speed(row.seconds), f"median; {row.hardware}"),
     ]
 
@@ -88,8 +89,9 @@ def _of(flops: float | None, dense: float | None) -> str:
 
 
 def costs(cell: Cell) -> list[tuple[str, str, float]]:
-    """Training FLOPs by what they were for, with the share of each in the whole, of the first run."""
-    result = cell.records[0].result
+    """Training FLOPs by what they were for, with the share of each in the whole, of the first run that reached its end
+    (or where none did, until it diverged)."""
+    result = cell.told[0].result
     parts = {
         "the runs that the ticket comes from": result.get("source_training_flops"),
         **(result.get("executed") or {}),
@@ -134,8 +136,8 @@ def _curve(seed: int, points: Mapping[int, float]) -> Curve:
 
 
 def layers(cell: Cell) -> list[Layer]:
-    """Every prunable layer, of all seeds together."""
-    return [_layer(same) for same in zip(*(record.layers for record in cell.records), strict=False)]
+    """Every prunable layer, of all seeds together that reached their end, or of all."""
+    return [_layer(same) for same in zip(*(record.layers for record in cell.told), strict=False)]
 
 
 def _layer(same: Sequence[Mapping[str, Any]]) -> Layer:
@@ -146,6 +148,13 @@ def _layer(same: Sequence[Mapping[str, Any]]) -> Layer:
         "–".join(f"{count:,}" for count in dict.fromkeys((active[0], active[-1]))),
         sum(int(each["active"]) for each in same) / max(1, size * len(same)),
     )  # fmt: skip
+
+
+def unfinished(cell: Cell) -> list[str]:
+    """A sentence for each run that diverged."""
+    return [
+        f"Seed {record.config.seed} {labels.plain(str(record.diverged))}." for record in cell.records if record.diverged
+    ]
 
 
 # ---- where it stands ------------------------------------------------------------------------------------------

@@ -130,7 +130,7 @@ def curves(found: Sequence[Curve], title: str) -> Markup | None:
         *(_level(place(0, y)[1], y) for y in up),
         *(_stop(place(x, up[0])[0], x) for x in across),
         *(_line([place(x, y) for x, y in zip(curve.x, curve.y, strict=True)], look, len(found))
-          for look, curve in enumerate(found)),
+          for look, curve in enumerate(found) if curve.x),
         "</svg>",
     ]  # fmt: skip
     return Markup("".join(parts))  # noqa: S704 - numbers, and a title that was escaped

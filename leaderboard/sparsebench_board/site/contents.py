@@ -138,8 +138,9 @@ def _about(row: Row, own: Cell) -> dict[str, Any]:
     """What a page says of a cell alone."""
     return {
         "row": row, "title": cell.title(row), "own": labels.pairs(row.settings), "card": names.slug(row.method),
-        "missing": labels.spans(row.missing), "figures": cell.figures(row, own), "charts": cell.charts(own),
-        "key": row.seeds if 1 < len(row.seeds) <= FEW else (), "layers": cell.layers(own), "costs": cell.costs(own),
+        "missing": labels.spans(row.missing), "diverged": cell.unfinished(own),
+        "figures": cell.figures(row, own), "charts": cell.charts(own),
+        "key": own.seeds if 1 < len(own.seeds) <= FEW else (), "layers": cell.layers(own), "costs": cell.costs(own),
         "made": again.made(row, own), "weights": own.config.weights, "settings": facts.settings(own, row),
         "environment": facts.environment(own),
     }  # fmt: skip

@@ -40,12 +40,13 @@ def run(record: Record, page: str, site: Path) -> Run:
     """A record on the page `cells/PAGE.html` of the site in this folder."""
     result = record.result
     training, seconds = result.get("training_ratio"), result["seconds"]["total"]
+    reached = None if record.diverged else (result["accuracy"], result["loss"])
     numbers = (
         (str(record.config.seed), record.config.seed),
-        (f"{100 * result['accuracy']:.2f}", result["accuracy"]),
-        (f"{result['loss']:.4f}", result["loss"]),
+        *((f"{100 * reached[0]:.2f}", reached[0]) if reached else ("diverged", None),),
+        *((f"{reached[1]:.4f}", reached[1]) if reached else ("–", None),),
         (labels.ratio(training), training),
-        (labels.speed(result["steps_per_second"]), result["steps_per_second"]),
+        (labels.pace(result["steps_per_second"]), result["steps_per_second"]),
         (labels.speed(seconds), seconds),
     )
     return Run(record.id, numbers, _moment(str(result.get("finished", ""))), tuple(files(record, page, site)))

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from sparsebench_board.sheets import Line, Sheet, View
 from sparsebench_board.site.charts import Scale, Spread, scale, whisker
 
-MORE = re.compile(r" ± | \[| \*| \d+%$")
+MORE = re.compile(r" ± | \[| \*| †| \d+%$")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ def plain(name: str, sheet: Sheet) -> Table:
 def accuracies(name: str, view: View) -> Table:
     """Intervals of accuracy behind its column; the best row of the dense method is marked where there is one."""
     (sheet,) = view.sheets
-    dense = max((entry["accuracy"] for entry in view.entries if entry["method"] == "dense"), default=None)
+    known = (entry for entry in view.entries if entry["method"] == "dense" and not entry.get("diverged"))
+    dense = max((entry["accuracy"] for entry in known), default=None)
     spreads = _spreads(view.entries, "accuracy")
     note = () if dense is None else ("dashed upright line: the best row of dense",)
     return _pictured(name, _noted(sheet, note), spreads, _after(sheet, "accuracy %"), dense)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sparsebench_board import legends
 from sparsebench_board.columns import ACCURACY, BACKEND, SEEDS, comparison, comparison_notes, identity, settings
 from sparsebench_board.paired import compared
 from sparsebench_board.rows import Row
@@ -35,8 +36,8 @@ def view(rows: Sequence[Row], method: str) -> View:
 
 def _sheet(rows: Sequence[Row], found: list[Row]) -> Sheet:
     columns = (*identity(rows), BACKEND, ACCURACY, *comparison(found), SEEDS, *settings(rows))
-    body = lines(columns, found, lambda row: row.sparsity, lambda row: bool(row.missing), lambda row: row.cell)
-    return shared.sheet(rows, columns, body, *comparison_notes(found))
+    body = lines(columns, found, lambda row: row.sparsity, lambda row: not row.ranked, lambda row: row.cell)
+    return shared.sheet(rows, columns, body, *comparison_notes(found), *legends.diverged(rows))
 
 
 def _entry(row: Row) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def _sheet(rows: Sequence[Row], found: list[Twins]) -> Sheet:
     )
     body = lines(columns, found, lambda pair: pair.first.sparsity, _lacks, lambda pair: pair.first.cell)
     short = ["dim lines lack seeds that others have"] if any(map(_lacks, found)) else []
-    return shared.sheet(rows, columns, body, *NOTES, *short, *_single(rows, found))
+    return shared.sheet(rows, columns, body, *NOTES, *short, *legends.diverged(rows), *_single(rows, found))
 
 
 def _lacks(pair: Twins) -> bool:

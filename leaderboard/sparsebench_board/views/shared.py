@@ -102,5 +102,5 @@ def view(
 
 def sheet(rows: Sequence[Row], columns: Sequence[Column[Any]], body: Sequence[Line], *own: str) -> Sheet:
     """The sheet of a benchmark's rows, with what intervals are and a view's own notes."""
-    told = (*sharing(rows), *legends.accuracy([row.interval for row in rows]), *own)
+    told = (*sharing(rows), *legends.accuracy(rows), *own)
     return Sheet(title(rows), preamble(rows), tuple(columns), tuple(body), tuple(map(labels.plain, told)))

@@ -1,0 +1,86 @@
+"""`sparsebench doctor`: is all as it should be, and what is to be done where it is not? Nothing is changed."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from sparsebench.cli.network import Format
+from sparsebench.cli.options import RUNS, Data, Records, check_data
+from sparsebench.cli.output import say
+from sparsebench.doctor import examined
+from sparsebench.doctor.finding import Finding, Place
+
+INDENT = 11
+"""Columns before what was found: two blanks, the longest level, two more."""
+WIDEST = 100
+
+
+def doctor(
+    *,
+    records: Records = RUNS,
+    data: Data = None,
+    format: Annotated[Format, Parameter(help="how to print it")] = "table",
+) -> int:
+    """Check installation, devices, data, records, MLflow and disk; 0: no problem, 1: there is one."""
+    check_data(data)
+    console = Console(stderr=True)
+    waiting = console.status("looking") if console.is_terminal else nullcontext()
+    found: dict[str, list[Finding]] = {}
+    with waiting:
+        for area, findings in examined(Place(records, data)):
+            found[area] = findings
+            if format == "table":
+                _show(area, findings)
+    counts = _counts(found)
+    if format == "json":
+        say(json.dumps(_document(found) | counts, indent=1, ensure_ascii=False))
+    else:
+        say(_summary(counts))
+    return 1 if counts["problems"] else 0
+
+
+def _show(area: str, findings: Iterable[Finding]) -> None:
+    say(area)
+    for each in findings:
+        for line in _lines(each, _width()):
+            say(line)
+
+
+def _lines(finding: Finding, width: int) -> list[str]:
+    """How it stands beside its level, and what to do under it."""
+    text = [*textwrap.wrap(finding.what, width - INDENT, break_on_hyphens=False)]
+    if finding.remedy:
+        text += textwrap.wrap(f"→ {finding.remedy}", width - INDENT, subsequent_indent="  ", break_on_hyphens=False)
+    return [f"  {finding.level if not place else '':<{INDENT - 2}}{line}" for place, line in enumerate(text)]
+
+
+def _width() -> int:
+    console = Console(file=sys.stdout)
+    return min(console.width, WIDEST) if console.is_terminal else WIDEST
+
+
+def _counts(found: Mapping[str, Sequence[Finding]]) -> dict[str, int]:
+    levels = [each.level for findings in found.values() for each in findings]
+    return {"problems": levels.count("problem"), "warnings": levels.count("warning")}
+
+
+def _document(found: Mapping[str, Sequence[Finding]]) -> dict[str, object]:
+    rows = [
+        {"area": area, "level": each.level, "what": each.what, "remedy": each.remedy or None}
+        for area, findings in found.items()
+        for each in findings
+    ]
+    return {"findings": rows}
+
+
+def _summary(counts: Mapping[str, int]) -> str:
+    told = [f"{count} {name[:-1] if count == 1 else name}" for name, count in counts.items() if count]
+    return ", ".join(told) or "all is well"
