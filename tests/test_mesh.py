@@ -206,7 +206,8 @@ def test_processes_agree(several):
 
 def test_devices_that_are_not_there_are_refused():
     spread = plugins.load("backends", "jax").spread
-    assert spread and spread.alone
+    assert spread
+    assert spread.alone
     trainer_on("jax").evaluate(replica_records.begin(trainer_on("jax"), task(gated), static, 0.0), "test")
     with pytest.raises(UserError, match=r"^4096 devices 'cpu' .* jax has \d+, .*: use a process of its own, or set "):
         spread.join("cpu", Launch(devices=4096))
