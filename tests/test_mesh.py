@@ -23,6 +23,7 @@ pytest.importorskip("jax")
 from sparsebench_jax import joining, placement
 from sparsebench_jax.trainer import JaxTrainer
 
+pytestmark = pytest.mark.slow
 WAYS = {"two devices": 1, "two processes": 2}
 
 
@@ -69,7 +70,6 @@ def runs(several, method):
 # ---- the same run -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_losses_are_those_of_one_device(single, several, method):
     """Batch statistics, parts, and what SNFS observes included; and those of RigL's updates."""
