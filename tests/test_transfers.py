@@ -3,6 +3,8 @@
 On a CPU JAX refuses implicit transfers from NumPy just as on a GPU; those back to the host are free there.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -102,8 +104,9 @@ def watched(monkeypatch, name, each):
     if name == "jax":
         import jax
 
-        send = each._sent
-        monkeypatch.setattr(each, "_sent", lambda arrays: note(jax.tree.leaves(arrays)) or send(arrays))
+        send = each.place.send
+        noted = replace(each.place, send=lambda given, where: note(jax.tree.leaves(given)) or send(given, where))
+        monkeypatch.setattr(each, "place", noted)
     else:
         from sparsebench_torch import data
 

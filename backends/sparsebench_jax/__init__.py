@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sparsebench.hardware.kernels import Hardware
-from sparsebench.trainer import Backend, SparseTrainer
+from sparsebench.replicas import Group, Launch
+from sparsebench.trainer import Backend, SparseTrainer, Spread
 
 
 def _trainer(device: str) -> SparseTrainer[Any]:
@@ -20,6 +21,18 @@ def _hardware(device: str) -> Hardware:
     return hardware(device)
 
 
+def _join(device: str, launch: Launch) -> tuple[SparseTrainer[Any], Group]:
+    from sparsebench_jax.joining import join
+
+    return join(device, launch)
+
+
+def _count(device: str) -> int | None:
+    from sparsebench_jax.joining import count
+
+    return count(device)
+
+
 backend = Backend(
     name="jax",
     summary="JAX with Flax NNX; a segment is one compiled loop with donated buffers",
@@ -28,4 +41,5 @@ backend = Backend(
     extra="jax",
     hardware=_hardware,
     unread=frozenset({"memory_format"}),
+    spread=Spread(_join, alone=True, count=_count),
 )

@@ -1,7 +1,8 @@
 """What a batch takes from its origin inside a compiled program, and the mean gradient over the parts of a batch.
 
 In memory: the origin is all images, normalised, and all labels; a batch is indices, and rows and columns where images
-are augmented. Streamed: the origin is the table of normalisation; a batch is images of uint8 and labels.
+are augmented. Streamed: the origin is the table of normalisation; a batch is images of uint8 and labels. Where it is
+taken in parts, these have an axis of their own before that of the samples, which is what devices share.
 """
 
 from __future__ import annotations
@@ -45,8 +46,7 @@ def accumulated(
             loss, rest, gradients = of_part(parameters, carry[1], origin, part)
             return (carry[0] + loss / parts, rest, jax.tree.map(lambda a, b: a + b / parts, carry[2], gradients)), None
 
-        split = jax.tree.map(lambda each: each.reshape(parts, -1, *each.shape[1:]), batch)
         nothing = jnp.zeros(()), rest, jax.tree.map(jnp.zeros_like, parameters)
-        return jax.lax.scan(add, nothing, split, unroll=unrolled)[0]
+        return jax.lax.scan(add, nothing, batch, unroll=unrolled)[0]
 
     return of_part if parts == 1 else of_batch

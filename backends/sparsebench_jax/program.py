@@ -22,6 +22,7 @@ from sparsebench.trainer import Task
 from sparsebench_jax import layout
 from sparsebench_jax.batches import Batch, Origin, accumulated, look
 from sparsebench_jax.optimizers import Optimizer, Parameters, clear
+from sparsebench_jax.placement import Placement
 from sparsebench_jax.statistics import statistics_set
 
 CHUNK = 128
@@ -57,7 +58,7 @@ def slow_in_loops(task: Task, platform: str) -> bool:
     return platform == "cpu" and any(layer.kind == "conv" for layer in task.layers)
 
 
-def compile(task: Task, optimizer: Optimizer, platform: str) -> Program:
+def compile(task: Task, optimizer: Optimizer, place: Placement) -> Program:
     """The functions of a task; XLA compiles each at its first call."""
     build = partial(builder(task.model, "jax"), task.input)
     half = _halved(task)
@@ -98,13 +99,14 @@ def compile(task: Task, optimizer: Optimizer, platform: str) -> Program:
         return found.get("flops") if isinstance(found, Mapping) else None
 
     value_and_grad = jax.value_and_grad(loss, has_aux=True)
-    mean_gradient = accumulated(value_and_grad, task.recipe.accumulation, unrolled=slow_in_loops(task, platform))
+    mean_gradient = accumulated(value_and_grad, task.recipe.accumulation, unrolled=slow_in_loops(task, place.platform))
     step = _step(mean_gradient, optimizer, layers)
     donated: dict[str, Any] = {"static_argnums": 0, "donate_argnums": (1, 2, 3, 4)}
+    jit = partial(jax.jit, out_shardings=place.whole)
     return Program(
-        shapes, rest, optimizer, jax.jit(fresh),
-        jax.jit(_segment(step), **donated), jax.jit(step, **donated), jax.jit(_gradient(mean_gradient)),
-        jax.jit(adopt, donate_argnums=(0, 1)), jax.jit(_evaluate(forward)), count,
+        shapes, rest, optimizer, jit(fresh),
+        jit(_segment(step), **donated), jit(step, **donated), jit(_gradient(mean_gradient)),
+        jit(adopt, donate_argnums=(0, 1)), jit(_evaluate(forward)), count,
     )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ Put = Callable[[NDArray[Any]], jax.Array]
 Shapes = Mapping[str, Any]
 
 
-def host(array: jax.Array) -> NDArray[Any]:
+def host(array: jax.Array | NDArray[Any]) -> NDArray[Any]:
     """A copy in canonical layout."""
     return np.array(layout.canonical(np.asarray(array)), order="C")
 
