@@ -10,7 +10,7 @@ import pytest
 import records_fixture as fixture
 import site_records
 from html_page import Page
-from sparsebench import records
+from sparsebench import records, seals
 from sparsebench.cli import main
 from sparsebench.config import Ticket
 from sparsebench.errors import UserError
@@ -86,6 +86,7 @@ def test_a_damaged_record_is_told(tmp_path):
 def test_a_record_of_another_kind_is_told_in_a_line(tmp_path, file, entry, told):
     path = fixture.write(tmp_path / "runs", fixture.config()).path / file
     path.write_text(json.dumps(json.loads(path.read_text()) | entry))
+    seals.write(path.parent)
     with pytest.raises(UserError, match=re.escape(told)) as raised:
         site.write([records.read(path.parent)], tmp_path / "site", kinds={})
     assert str(path.parent) in str(raised.value)

@@ -85,7 +85,7 @@ def _tags(cell: Cell) -> dict[str, str]:
 
 
 def digest(record: Record) -> str:
-    """That of its documents as they lie on disk; raises OSError."""
+    """That of its documents as they lie on disk; raises OSError, ValueError."""
     return documents.digest(documents.texts(record))
 
 
