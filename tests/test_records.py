@@ -93,7 +93,13 @@ def test_names_that_are_no_folder_here_are_refused(tmp_path, id):
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), RuntimeError("bug")])
 @pytest.mark.parametrize(
-    "at", ["sparsebench.records.tensors.write", "sparsebench.records.flush", "pathlib.Path.rename"]
+    "at",
+    [
+        "sparsebench.records.tensors.write",
+        "sparsebench.records.seals.write",
+        "sparsebench.records.flush",
+        "pathlib.Path.rename",
+    ],
 )
 def test_a_writer_that_fails_leaves_nothing(tmp_path, monkeypatch, error, at):
     def fail(*arguments):
