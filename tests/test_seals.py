@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import records_fixture as fixture
 from damage import flip
-from sparsebench import records, seals
+from sparsebench import records, seals, tensors
 from sparsebench.cli import main
 from sparsebench.errors import UserError
 from sparsebench.reading import document
@@ -123,6 +123,28 @@ def test_the_last_lines_of_events_are_missed(whole, tmp_path):
         (path / "events.jsonl").write_text("".join(lines[:kept]))
         with pytest.raises(UserError, match=r"events\.jsonl does not match its digest"):
             records.read(path).events()
+
+
+@pytest.mark.parametrize(("look", "when"), [(records.Record.weights, 1), (records.Record.verify, 7)])
+def test_a_record_that_another_takes_the_place_of_while_it_is_read(whole, tmp_path, monkeypatch, look, when):
+    """As `run --again` does, after the weights and before the list."""
+    path, other = (shutil.copytree(whole, tmp_path / name) for name in ("record", "other"))
+    tensors.write(other / "weights.safetensors", {"fc1.weight": np.ones((20, 50), np.float32)}, {})
+    seals.write(other)
+    record, original = records.read(path), seals.read
+    looked = []
+
+    def late(list):
+        looked.append(list)
+        if len(looked) == when:
+            path.rename(tmp_path / "before")
+            other.rename(path)
+        return original(list)
+
+    monkeypatch.setattr(seals, "read", late)
+    found = look(record)
+    assert found is True or (found["fc1.weight"] == 1).all()
+    assert not other.exists()
 
 
 # ---- records of older versions --------------------------------------------------------------------------------

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from sparsebench import bounded, forms, tensors
 
@@ -19,6 +20,7 @@ LIST = re.compile(rf"(?:[0-9a-f]{{64}}  {forms.NAME}\n)+")
 ROOM = 1 << 16
 """Bytes of the longest list that is read."""
 
+Found = TypeVar("Found")
 Sums = Mapping[str, str]
 """Name of a file -> its SHA-256, in hexadecimal digits."""
 
@@ -67,35 +69,44 @@ class Files:
 
     @property
     def sums(self) -> Sums | None:
-        """Read anew each time: a record may have given place to another one."""
+        """The list as it is now."""
         return read(self.find(NAME))
 
     def has(self, name: str) -> bool:
         """Whether a file is there, or should be."""
         return self.find(name).is_file() or name in (self.sums or ())
 
-    def contents(self, names: Iterable[str], most: int) -> list[bytes]:
+    def contents(self, names: Sequence[str], most: int) -> list[bytes]:
         """What is in some of them, of `most` bytes each."""
-        found = {name: bounded.own(self.find(name), most) for name in names}
+        return _twice(lambda: self._contents(names, most))
+
+    def _contents(self, names: Sequence[str], most: int) -> list[bytes]:
+        found = [bounded.own(self.find(name), most) for name in names]
         sums = self.sums
-        for name, content in found.items():
+        for name, content in zip(names, found, strict=True):
             _check(name, hashlib.sha256(content).hexdigest(), sums)
-        return [*found.values()]
+        return found
 
     def arrays(self, name: str, copies: int = tensors.COPIES) -> tuple[tensors.Arrays, dict[str, str]]:
         """Arrays and the text about them, as `tensors.read` reads them."""
         (content,) = self.contents([name], bounded.room() // copies)
         return tensors.parsed(content, name)
 
-    def verify(self, names: Iterable[str]) -> bool:
+    def verify(self, names: Sequence[str]) -> bool:
         """Hold those of these files that are there, or should be, against their digests; False: there are none."""
-        sums = self.sums
-        if sums is None:
+        if self.sums is None:
             return False
-        for name in names:
-            if name in sums or self.find(name).is_file():
-                _check(name, bounded.digest(self.find(name)), sums)
+        for name in filter(self.has, names):
+            _twice(lambda name=name: _check(name, bounded.digest(self.find(name)), self.sums))
         return True
+
+
+def _twice(look: Callable[[], Found]) -> Found:
+    """What is found, at a second attempt if need be: `run --again` may just have exchanged the record."""
+    try:
+        return look()
+    except ValueError:
+        return look()
 
 
 def _check(name: str, digest: str, sums: Sums | None) -> None:
