@@ -234,8 +234,9 @@ def test_two_commands_at_once_mirror_once(found, store, monkeypatch):
 # ---- what goes wrong ------------------------------------------------------------------------------------------
 
 
-def test_a_damaged_record_costs_only_itself(found, store):
-    (found[0].path / "events.jsonl").write_text('{"kind": "tra')
+@pytest.mark.parametrize("name", ["events.jsonl", "weights.safetensors"])
+def test_a_damaged_record_costs_only_itself(found, store, name):
+    (found[0].path / name).write_text('{"kind": "tra')
     outcome = mirror(found, *store)
     assert (outcome.new, outcome.failed) == (4, 1)
     assert found[0].id in outcome.reasons[0]

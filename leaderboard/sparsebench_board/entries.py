@@ -53,8 +53,10 @@ def entry(record: Record, cell: Cell) -> Entry:
     """Everything about one record of a cell.
 
     Raises:
-        OSError, ValueError, KeyError, TypeError: a file of the record is missing, damaged or lacks something.
+        UserError, OSError, ValueError, KeyError, TypeError: a file of the record is missing, damaged, not what was
+            written, or lacks something.
     """
+    record.verify()
     texts = documents.texts(record)
     own = {"seed": str(record.config.seed), RUN: record.id, DIGEST: documents.digest(texts), KIND: "run"}
     started, finished = _milliseconds(record.environment["started"]), _milliseconds(record.result["finished"])

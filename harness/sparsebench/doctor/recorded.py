@@ -52,8 +52,7 @@ def unsealed(place: Place) -> Iterable[Finding]:
     paths = [path.name for path in store.paths(place.records) if not (path / seals.NAME).exists()]
     if paths:
         yield warning(
-            f"{len(paths)} records of older versions have no {seals.NAME}, what is in them cannot be verified: "
-            f"{_some(paths)}",
+            f"damage may go unseen in records of older versions, which have no {seals.NAME}: {_some(paths)}",
             "nothing: they are read as ever, and runs done again have it",
         )
 
