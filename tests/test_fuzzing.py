@@ -26,6 +26,7 @@ from sparsebench.cli.work import prepare_all
 from wrong_world import TRAIN, listed
 
 pytest_plugins = ("wrong_world",)
+pytestmark = pytest.mark.usefixtures("watchdog")
 
 FACTOR = int(os.environ.get("SPARSEBENCH_FUZZ", "1"))
 SUITE = tomllib.loads(toy.SUITE) | {

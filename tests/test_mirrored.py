@@ -229,5 +229,5 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(UserError, match=r"MLflow store http://127\.0\.0\.1:1 cannot be used"):
         mirrored.read_all("http://user:secret@127.0.0.1:1")
-    with pytest.raises(UserError, match="gopher://x cannot be read"):
+    with pytest.raises(UserError, match="gopher://x cannot be used"):
         mirrored.read_all("gopher://x")
