@@ -1,7 +1,6 @@
 """A malicious file of each kind: refused in a line, nothing executed, nothing written outside of its folder."""
 
 import json
-import os
 import pickle
 from pathlib import Path
 
@@ -102,14 +101,21 @@ def test_a_malicious_index_or_note_is_as_good_as_none(tmp_path, content):
     assert receipts.pending([record], "http://tracking.invalid", tmp_path) == [record]
 
 
-@pytest.mark.parametrize("name", [*DOCUMENTS, "weights.safetensors", "masks.safetensors"])
-def test_no_link_leads_out_of_a_record(tmp_path, name):
+@pytest.mark.parametrize("sealed", [True, False])
+@pytest.mark.parametrize("name", [*records.ALL, seals.NAME])
+def test_no_link_leads_out_of_a_record(tmp_path, capsys, name, sealed):
+    """To a file of ours, of any content; the movement and weights to rewind to, which few records have, too."""
     record = fixture.write(tmp_path / "there", fixture.config())
-    os.replace(record.path / name, tmp_path / "secret")
-    (record.path / name).symlink_to(tmp_path / "secret")
-    assert main(["import", str(tmp_path / "there"), "--records", str(tmp_path / "runs"), "--no-mlflow"]) == 2
-    assert record.path / name not in record.own()
-    assert not (tmp_path / "runs").exists()
+    (tmp_path / "secret").write_text("secret")
+    for target in (tmp_path / "secret", tmp_path / "nowhere"):
+        if not sealed:
+            fixture.unsealed(record.path)
+        (record.path / name).unlink(missing_ok=True)
+        (record.path / name).symlink_to(target)
+        assert main(["import", str(tmp_path / "there"), "--records", str(tmp_path / "runs"), "--no-mlflow"]) == 2
+        assert record.path / name not in record.own()
+        assert not [path for path in tmp_path.rglob("runs/**/*") if path.is_file() and path.read_bytes() == b"secret"]
+        assert not (tmp_path / "runs").exists(), capsys.readouterr()
 
 
 # ---- suites ---------------------------------------------------------------------------------------------------

@@ -201,10 +201,8 @@ def test_something_else_in_the_way_is_told(tmp_path):
     assert left_in(tmp_path / "run") == ["thesis.txt"]
 
 
-def test_a_copy_takes_a_records_own_files_and_no_links(tmp_path):
+def test_a_copy_takes_a_records_own_files(tmp_path):
     found = fixture.write(tmp_path / "there", fixture.config())
-    shutil.move(found.path / "weights.safetensors", tmp_path / "elsewhere")
-    (found.path / "weights.safetensors").symlink_to(tmp_path / "elsewhere")
     (found.path / "extra.sh").write_text("echo")
     records.copy(found, tmp_path / "here")
     copied = tmp_path / "here" / found.id
@@ -212,7 +210,22 @@ def test_a_copy_takes_a_records_own_files_and_no_links(tmp_path):
     assert left_in(copied) == sorted([*records.FILES, seals.NAME])
     for name in left_in(copied):
         assert (copied / name).read_bytes() == (found.path / name).read_bytes()
-        assert not (copied / name).is_symlink()
+
+
+@pytest.mark.parametrize("name", [*records.ALL, seals.NAME])
+def test_a_copy_takes_no_link_and_no_content_but_that_of_the_list(tmp_path, name):
+    """Whatever was looked at before: a file may be exchanged for another, or for a link, in between."""
+    found = fixture.write(tmp_path / "there", fixture.config(), moved=fixture.movement(np.eye(20, 50) > 0))
+    (tmp_path / "secret").write_text("secret")
+    (found.path / name).unlink(missing_ok=True)
+    (found.path / name).symlink_to(tmp_path / "secret")
+    with pytest.raises(UserError, match=f"{name} is a link"):
+        records.copy(found, tmp_path / "here")
+    (found.path / name).unlink()
+    (found.path / name).write_text("other")
+    with pytest.raises(UserError, match=f"{name} (does not match its digest|is damaged)|no digest of {name}"):
+        records.copy(found, tmp_path / "here")
+    assert left_in(tmp_path / "here") == []
 
 
 # ---- damage ---------------------------------------------------------------------------------------------------

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -127,6 +126,12 @@ class Record:
         """Final parameters and running statistics: name -> array, canonical layout."""
         with reading(self.path):
             return self.files.arrays("weights.safetensors")[0]
+
+    @property
+    def has_rewind(self) -> bool:
+        """Whether it holds weights that tickets rewind to, or should; raises as `events` does."""
+        with reading(self.path):
+            return bool(self.config.rewind and not self.diverged) or self.files.has(REWIND)
 
     def rewind(self) -> dict[str, NDArray[Any]]:
         """The same at the step that tickets rewind to: name -> array, canonical layout."""
@@ -243,15 +248,25 @@ def write(
 def copy(record: Record, root: Path) -> None:
     """Take in a record that was made elsewhere, as `write` writes one; other files in its folder stay behind.
 
+    What has been copied is held against its digests, not what was looked at before.
+
     Raises:
-        UserError: it cannot be written.
+        UserError: one of its files cannot be read, is a link or not what was written, or it cannot be written here.
     """
     with _new(root, record.id, _place) as folder:
-        there = [name for name in (REWIND, MOVEMENT, seals.NAME) if (record.path / name).is_file()]
-        if record.config.rewind and not record.diverged:  # it may not have come so far
-            there = list(dict.fromkeys((REWIND, *there)))
-        for name in (*FILES, *there):
-            shutil.copyfile(record.path / name, folder / name)
+        for name in _names(record):
+            with reading(record.path):
+                content = bounded.own(record.file(name), bounded.room())
+            (folder / name).write_bytes(content)
+        with reading(record.path):
+            Files(folder.joinpath).verify(ALL)
+
+
+def _names(record: Record) -> list[str]:
+    """Its files that are there, or should be."""
+    with reading(record.path):
+        more = (MOVEMENT, seals.NAME)
+        return [*FILES, *([REWIND] if record.has_rewind else []), *filter(record.files.has, more)]
 
 
 @contextmanager

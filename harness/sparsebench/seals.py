@@ -7,6 +7,7 @@ is not read, so damage to the list itself shows as well. Records made before hav
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ class Files:
 
     def has(self, name: str) -> bool:
         """Whether a file is there, or should be."""
-        return self.find(name).is_file() or name in (self.sums or ())
+        return os.path.lexists(self.find(name)) or name in (self.sums or ())
 
     def contents(self, names: Sequence[str], most: int) -> list[bytes]:
         """What is in some of them, of `most` bytes each."""

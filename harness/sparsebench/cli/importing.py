@@ -55,5 +55,7 @@ def _sound(record: store.Record) -> store.Record:
     record.masks()
     record.weights()
     record.movement()
+    if record.has_rewind:
+        record.rewind()
     record.verify()
     return record
