@@ -6,12 +6,12 @@ rest where it differs from the schema's defaults. Running the command gives a re
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from sparsebench.config import Recipe, RunConfig, digits
 from sparsebench.mistakes import Where, option
+from sparsebench.printing import quoted
 
 SPELLED = ("model", "dataset", "method", "backend", "sparsity", "seed")
 LENGTHS = ("steps", "epochs", "milestones", "warmup")
@@ -38,7 +38,7 @@ def train(config: RunConfig, device: str = "cpu") -> tuple[str, ...] | None:
         *_options(spelled | {"recipe": lengths | recipe} | others),
         *([f"--weights {WEIGHTS}"] if config.weights else []),
         *([f"--continue {CHECKPOINT}"] if config.continued else []),
-        *([f"--device {shlex.quote(device)}"] if device != "cpu" else []),
+        *([f"--device {quoted(device)}"] if device != "cpu" else []),
     )
 
 
@@ -68,4 +68,4 @@ def _options(settings: Mapping[str, Any], place: Where = ()) -> Iterator[str]:
 
 
 def _written(value: Any) -> str:
-    return digits(value) if isinstance(value, float) else shlex.quote(str(value))
+    return digits(value) if isinstance(value, float) else quoted(value)

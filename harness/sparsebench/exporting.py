@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from sparsebench import states, tensors
 from sparsebench.errors import UserError
 from sparsebench.masks import Masks
 from sparsebench.models import Arrays, Input, Model
+from sparsebench.printing import command
 from sparsebench.records import Record
 
 
@@ -91,15 +91,15 @@ def next_command(record: Record, model: Model, path: Path) -> str:
     input = built_for(record)
     name = model.timm(input) if model.timm and input else None
     if name is None or input is None:
-        start = f"sparsebench train --model {model.name} --dataset {record.config.dataset}"
-        return f"{start} --weights {shlex.quote(str(path))}"
+        options = ("--model", model.name, "--dataset", record.config.dataset, "--weights", path)
+        return command("sparsebench", "train", *options)
     channels = "" if input.shape[0] == 3 else f", in_chans={input.shape[0]}"
     code = (
         "import timm; from safetensors.torch import load_file; "
         f'net = timm.create_model("{name}", num_classes={input.classes}{channels}); '
         f"print(net.load_state_dict(load_file({json.dumps(str(path))})))"
     )
-    return f"python -c {shlex.quote(code)}"
+    return command("python", "-c", code)
 
 
 def described(record: Record, model: Model) -> str | None:

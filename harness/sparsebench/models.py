@@ -14,6 +14,7 @@ from sparsebench import plugins
 from sparsebench.errors import UserError
 from sparsebench.layers import Image, Layer
 from sparsebench.policy import STANDARD, Policy
+from sparsebench.printing import command
 
 if TYPE_CHECKING:
     from sparsebench.trainer import Backend
@@ -131,7 +132,7 @@ def initial_weights(model: Model, input: Input, seed: int, draw: int = 0) -> dic
     if model.initial is None:
         raise UserError(
             f"model {model.name!r} has a layer table and no initial weights, so it cannot be trained yet: "
-            f"`sparsebench flops {model.name}` counts its costs"
+            f"`{command('sparsebench', 'flops', model.name)}` counts its costs"
         )
     purpose = 0x77656967  # "weig": keeps this stream apart from every other use of the seed
     return model.initial(input, np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, draw, purpose])))

@@ -12,11 +12,11 @@ from typing import Any
 
 from rich import box
 from rich.cells import cell_len
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from sparsebench.errors import unknown
+from sparsebench.terminal import Terminal
 from sparsebench_board import labels
 from sparsebench_board.sheets import Column, Sheet, View
 
@@ -48,7 +48,7 @@ def table(view: View) -> str:
     """
     if not view.sheets:
         return NOTHING + "\n"
-    terminal = Console()
+    terminal = Terminal()
     width = terminal.width if terminal.is_terminal else WIDTH
     return "\n".join(_one_table(sheet, terminal.is_terminal, width) for sheet in view.sheets)
 
@@ -56,9 +56,7 @@ def table(view: View) -> str:
 def _one_table(sheet: Sheet, colours: bool, width: int) -> str:
     widths = _widths(sheet, width)
     stream = io.StringIO()
-    console = Console(
-        file=stream, force_terminal=colours, highlight=False, width=max(width, sum(widths) + GAP * len(widths))
-    )
+    console = Terminal(stream, max(width, sum(widths) + GAP * len(widths)), colours)
     above = [Text(sheet.title, style="bold"), *(Text(line, style="dim") for line in sheet.preamble)]
     below = [Text(line, style="dim") for line in sheet.notes]
     console.print(*above, "", _grid(sheet, widths), "", *below, sep="\n")

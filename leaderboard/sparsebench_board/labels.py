@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sparsebench.printing import printable
 from sparsebench_board.intervals import Interval
 
 PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 
 
 def plain(text: str) -> str:
-    """One line of printable characters; anything else (escape codes, line ends) becomes �."""
-    if text.isprintable():
-        return text
-    return "".join(character if character.isprintable() else "�" for character in text)
+    """One line of printable characters, wherever it is shown."""
+    return printable(text)
 
 
 def percent(mean: float, half_width: float | None) -> str:

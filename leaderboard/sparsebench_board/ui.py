@@ -18,6 +18,7 @@ from typing import IO
 from urllib.parse import quote
 
 from sparsebench.errors import UserError
+from sparsebench.printing import printable
 from sparsebench_board.prepared import BOARD
 from sparsebench_board.tracking import EXPERIMENT, connect, is_here, is_server, load, shown
 
@@ -142,5 +143,5 @@ def _get(host: str, port: int, path: str) -> bytes | None:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"{printable(line)}\n")
     sys.stdout.flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +16,7 @@ from sparsebench.cli.output import note, say, warn
 from sparsebench.cli.work import Entry, recorded
 from sparsebench.errors import UserError
 from sparsebench.launch import launched
+from sparsebench.printing import command
 from sparsebench.worker import Event, Finished
 
 Again = Annotated[
@@ -84,10 +84,10 @@ def told(redone: Sequence[Entry], ends: Mapping[str, Event], records: Path) -> N
         say(f"done again: {len(found)} run{'s' * (len(found) > 1)}, {outcome}")
     for entry in redone:
         if entry.id in differing:
-            before, now = (shlex.quote(str(path)) for path in (redoing.before(records, entry.id), records / entry.id))
+            compare = command("sparsebench", "compare", redoing.before(records, entry.id), records / entry.id)
             warn(
                 f"{entry.label} seed {entry.asked.seed} came out differently ({'; '.join(found[entry.id][:FEW])}): "
-                f"see `sparsebench compare {before} {now}`"
+                f"see `{compare}`"
             )
     if others := holdings.dependents(records, differing):
         warn(f"{len(others)} other runs start from tickets of those, and are as they were: {holdings.listed(others)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from sparsebench.cli.output import ask
 from sparsebench.errors import UserError
 
 
@@ -17,6 +18,5 @@ def confirmed(question: str, yes: bool) -> bool:
         return True
     if not sys.stdin or not sys.stdin.isatty():
         raise UserError(f"there is no terminal to ask at, and nothing was done: --yes goes ahead unasked ({question})")
-    sys.stderr.write(f"{question} [y/N] ")
-    sys.stderr.flush()
+    ask(f"{question} [y/N]")
     return sys.stdin.readline().strip().lower() in ("y", "yes")

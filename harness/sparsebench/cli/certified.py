@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -16,6 +14,7 @@ from sparsebench.conformance.certificate import Certificate, again
 from sparsebench.conformance.engine import Outcome, Status
 from sparsebench.conformance.suite import Trial, battery
 from sparsebench.method import Law, Method
+from sparsebench.terminal import Terminal
 from sparsebench.trainer import Backend
 
 PARTS = {
@@ -35,7 +34,7 @@ STYLES = {Status.BROKEN: "bold red", Status.UNEXPECTED: "bold red", Status.HELD:
 
 def show(certificate: Certificate) -> None:
     """Print it: green and red on a terminal, the same words elsewhere."""
-    console = Console(file=sys.stdout, highlight=False, markup=False)
+    console = Terminal()
     console.width = max(console.width, 120)  # lines run over instead of losing words
     for line in _head(certificate):
         console.print(line)

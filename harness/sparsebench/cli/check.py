@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import nullcontext
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from rich.console import Console
 
 from sparsebench.cli.certified import show
 from sparsebench.cli.options import Device, whole
@@ -15,6 +15,7 @@ from sparsebench.cli.output import say
 from sparsebench.conformance.certificate import CASES, Watch, certify, written
 from sparsebench.conformance.suite import Kind, Trial
 from sparsebench.errors import UserError
+from sparsebench.terminal import Terminal
 from sparsebench.worker import share_politely
 
 MOST = 100_000
@@ -37,7 +38,7 @@ def check(
         raise UserError(f"--seed {seed}: should be from 0 to 2**63 - 1")
     share_politely()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # on nets this small threads cost more than they give
-    console = Console(stderr=True)
+    console = Terminal(sys.stderr)
     with console.status("") if console.is_terminal and format == "table" else nullcontext() as status:
 
         def watch(trial: Trial) -> None:

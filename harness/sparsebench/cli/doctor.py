@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
 from sparsebench.cli.network import Format
 from sparsebench.cli.options import RUNS, Data, Records, check_data
 from sparsebench.cli.output import say
 from sparsebench.doctor import examined
 from sparsebench.doctor.finding import Finding, Place
+from sparsebench.terminal import Terminal
 
 INDENT = 11
 """Columns before what was found: two blanks, the longest level, two more."""
@@ -59,7 +58,7 @@ def _lines(finding: Finding, width: int) -> list[str]:
 
 
 def _width() -> int:
-    console = Console(file=sys.stdout)
+    console = Terminal()
     return min(console.width, WIDEST) if console.is_terminal else WIDEST
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
 
 from sparsebench.calibrate import Calibrations, calibrated
 from sparsebench.cli.network import Format
@@ -18,6 +17,7 @@ from sparsebench.cli.plan import Plan, document
 from sparsebench.cli.tables import RIGHT, TEXT, Column, fit, unit
 from sparsebench.cli.work import Entry
 from sparsebench.config import digits
+from sparsebench.terminal import Terminal
 
 Row = Mapping[str, Any]
 SETTINGS = Column(justify="left", least=12)
@@ -27,7 +27,7 @@ def measured(missing: Sequence[Entry], data: Path | None, device: str, workers: 
     """A few steps, updates and an evaluation of every kind of run that is missing."""
     if not missing:
         return Calibrations()
-    console = Console(stderr=True)
+    console = Terminal(sys.stderr)
     runs = [(entry.asked, entry.prepared) for entry in missing]
     waiting = console.status("measuring how long steps take here") if console.is_terminal else nullcontext()
     with waiting:

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from sparsebench import suite as suites
 from sparsebench.cli import board
 from sparsebench.cli.options import RUNS, Data, FromMLflow, Records, check_data
-from sparsebench.cli.output import say
+from sparsebench.cli.output import put, say
 from sparsebench.cli.work import prepare_all
 from sparsebench.errors import UserError
 
@@ -43,7 +43,10 @@ def leaderboard(
     if html is not None:
         say(board.site(found, html, records, against, budget))
         return
-    say(board.table(found, format, against, references) if view == "table" else board.view(found, view, format, budget))
+    show = put if format == "table" else say  # a table may have colours
+    show(
+        board.table(found, format, against, references) if view == "table" else board.view(found, view, format, budget)
+    )
 
 
 def _check(

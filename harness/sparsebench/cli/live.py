@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from sparsebench.progress import Cell, Item, Tracker
+from sparsebench.terminal import Terminal
 from sparsebench.worker import Event
 
 Show = Callable[[str, Event], None]
@@ -22,7 +22,7 @@ REFRESH = 0.1  # seconds
 
 
 @contextmanager
-def shown(items: Sequence[Item], console: Console) -> Generator[Show]:
+def shown(items: Sequence[Item], console: Terminal) -> Generator[Show]:
     """Gives a function that takes events and shows how far the runs have come."""
     tracker = Tracker(items)
     if console.is_terminal:
@@ -32,7 +32,7 @@ def shown(items: Sequence[Item], console: Console) -> Generator[Show]:
         yield _printing(tracker, console)
 
 
-def _refreshing(tracker: Tracker, console: Console, live: Live) -> Show:
+def _refreshing(tracker: Tracker, console: Terminal, live: Live) -> Show:
     drawn = 0.0
 
     def show(id: str, event: Event) -> None:
@@ -45,11 +45,11 @@ def _refreshing(tracker: Tracker, console: Console, live: Live) -> Show:
     return show
 
 
-def _printing(tracker: Tracker, console: Console) -> Show:
+def _printing(tracker: Tracker, console: Terminal) -> Show:
     def show(id: str, event: Event) -> None:
         cell = tracker.take(id, event)
         if cell.complete:
-            console.print(line(tracker, cell), highlight=False, markup=False, soft_wrap=True)
+            console.print(line(tracker, cell), soft_wrap=True)
 
     return show
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from sparsebench.cli.output import say
+from sparsebench.printing import command
 from sparsebench.scaffold import Kind, Plugin, write
 
 
@@ -23,4 +24,4 @@ def new(
     folder = to or Path(plugin.folder)
     for path in write(plugin, folder):
         say(f"wrote {path}")
-    say(f"next: pip install -e {folder}, then sparsebench check {name}")
+    say(f"next: {command('pip', 'install', '-e', folder)}, then {command('sparsebench', 'check', name)}")

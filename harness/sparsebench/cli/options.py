@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter, Token, validators
 
 from sparsebench.errors import UserError
+from sparsebench.printing import quoted
 
 Records = Annotated[Path, Parameter(help="folder of run records")]
 Data = Annotated[
@@ -100,4 +100,4 @@ def check_readable(folder: Path, remedy: str = "`sparsebench run quick` makes so
 
 def with_records(command: str, records: Path) -> str:
     """The next command to type, with --records where it is not the default."""
-    return command if records == RUNS else f"{command} --records {shlex.quote(str(records))}"
+    return command if records == RUNS else f"{command} --records {quoted(records)}"

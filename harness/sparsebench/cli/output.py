@@ -1,4 +1,7 @@
-"""Lines on standard output and standard error. Of replicas the first one speaks; an error is told by whoever has it."""
+"""Lines on standard output and standard error, which steer no terminal whatever names are in them.
+
+Of replicas the first one speaks; an error is told by whoever has it.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,25 @@ import sys
 
 from sparsebench.errors import UserError
 from sparsebench.launch import launched, speaks
+from sparsebench.printing import printable, printable_lines
 
 
 def say(line: str) -> None:
-    """A line of result.
+    """A line of result, or several.
 
     Raises:
         BrokenPipeError: nobody reads any more.
         UserError: it cannot be written.
     """
+    put(printable_lines(line))
+
+
+def put(rendered: str) -> None:
+    """What a `Terminal` has rendered, whose styling is ours; raises as `say` does."""
     if not speaks():
         return
     try:
-        sys.stdout.write(f"{line}\n")
+        sys.stdout.write(f"{rendered}\n")
         sys.stdout.flush()
     except BrokenPipeError:
         raise
@@ -52,10 +61,11 @@ def complain(line: str) -> None:
     sys.stderr.write(f"error: {f'replica {launch.rank}: ' if launch else ''}{_one(line)}\n")
 
 
+def ask(question: str) -> None:
+    """A question that is answered on the same line."""
+    sys.stderr.write(f"{_one(question)} ")
+    sys.stderr.flush()
+
+
 def _one(text: str) -> str:
     return printable(" ".join(text.split()))
-
-
-def printable(text: str) -> str:
-    """Names come from files: what would steer a terminal, escape codes above all, is replaced."""
-    return "".join(character if character.isprintable() else "�" for character in text)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter, validators
-from rich.console import Console
 
 from sparsebench import pool, suite
 from sparsebench.aside import sweep
@@ -35,7 +34,7 @@ from sparsebench.cli.options import (
     whole,
     with_records,
 )
-from sparsebench.cli.output import complain, say, warn
+from sparsebench.cli.output import complain, put, say, warn
 from sparsebench.cli.plan import Plan, diverged, forecasts
 from sparsebench.cli.together import train_together
 from sparsebench.cli.work import Entry, prepare_all, recorded, train_one
@@ -43,6 +42,7 @@ from sparsebench.errors import UserError
 from sparsebench.launch import launched, speaks
 from sparsebench.progress import Item
 from sparsebench.states import given
+from sparsebench.terminal import Terminal
 from sparsebench.worker import LOG, Event, Failed, Finished
 
 
@@ -112,7 +112,7 @@ def run(
     failures = {id: end for id, end in ends.items() if isinstance(end, Failed)}
     found = board.read(records, ids)
     if found:
-        say(board.table(found, "table"))
+        put(board.table(found, "table"))
         if mlflow:  # after the board, which need not wait for a slow server
             board.mirror_pending(found, records)
         say(f"next: {with_records('sparsebench ui', records)}")
@@ -140,7 +140,7 @@ def _train(
     say(f"{len(missing)} of {len(entries)} runs to do, {min(workers, len(jobs))} at a time")
     ends: dict[str, Event] = {}
     try:
-        with shown(items, Console()) as show, closing(pool.run(work, jobs, workers, records / LOG)) as events:
+        with shown(items, Terminal()) as show, closing(pool.run(work, jobs, workers, records / LOG)) as events:
             for job, event in events:
                 show(job.id, event)
                 if isinstance(event, Failed | Finished):

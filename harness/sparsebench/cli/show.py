@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.markdown import Markdown
 
 from sparsebench import plugins, shipped
-from sparsebench.cli.output import say
+from sparsebench.cli.output import put, say
 from sparsebench.method import Method
+from sparsebench.terminal import Terminal
 
 SETTINGS = ("delta_t", "alpha", "begin", "end", "anneal")
 
@@ -24,12 +23,12 @@ def show(
     """Print a method's card: rendered on a terminal, the Markdown itself elsewhere."""
     method = plugins.load("methods", name)
     text = shipped.card(name) or described(method)
-    console = Console(file=sys.stdout)
+    console = Terminal()
     if not console.is_terminal:
         return say(text.rstrip())
     with console.capture() as rendered:
         console.print(Markdown(text, hyperlinks=False))
-    say(rendered.get().rstrip())
+    put(rendered.get().rstrip())
 
 
 def described(method: Method) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,8 +10,10 @@ from typing import Any, Literal
 
 from rich import box
 from rich.cells import cell_len
-from rich.console import Console
 from rich.table import Table
+
+from sparsebench.printing import printable
+from sparsebench.terminal import Terminal
 
 GAP = 2
 WIDTH = 200
@@ -48,7 +49,7 @@ def show(columns: Sequence[tuple[str, Column]], rows: Sequence[Sequence[Any]], t
         table.add_column(heading, footer, justify=column.justify, no_wrap=True)
     for row in rows:
         table.add_row(*(_written(column, value) for (_, column), value in zip(columns, row, strict=True)))
-    console = Console(file=sys.stdout, highlight=False, markup=False)
+    console = Terminal()
     console.width = max(WIDTH, console.width)
     console.print(table)
 
@@ -56,7 +57,8 @@ def show(columns: Sequence[tuple[str, Column]], rows: Sequence[Sequence[Any]], t
 def fit(columns: Sequence[tuple[str, Column]], rows: Sequence[Sequence[str]]) -> None:
     """Print texts under their headings, in a table as wide as the terminal where columns can be broken that far."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    console = Console(file=sys.stdout, highlight=False, markup=False)
+    console = Terminal()
+    rows = [[*map(printable, row)] for row in rows]
     texts = [[*heading.split("\n"), *(row[i] for row in rows)] for i, (heading, _) in enumerate(columns)]
     widths = [max(map(cell_len, column)) for column in texts]
     excess = sum(widths) + GAP * (len(widths) - 1) - (console.width if console.is_terminal else PAGE)
@@ -72,7 +74,7 @@ def fit(columns: Sequence[tuple[str, Column]], rows: Sequence[Sequence[str]]) ->
 
 def _written(column: Column, value: Any) -> str:
     if isinstance(value, str):
-        return value
+        return printable(value)
     return "unknown" if math.isnan(value) else column.write(value)
 
 

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from rich.console import Console
-
 from sparsebench.cli.live import shown
 from sparsebench.cli.output import say
 from sparsebench.cli.work import Entry, recorded
 from sparsebench.launch import Launch, speaks
 from sparsebench.progress import Item
 from sparsebench.replicas import by_first
+from sparsebench.terminal import Terminal
 from sparsebench.together import joined
 from sparsebench.worker import Event, Finished, Progressed, Started, Work, share_politely
 
@@ -32,7 +31,7 @@ def train_together(work: Work, entries: Sequence[Entry], records: Path, device: 
     missing = json.loads(by_first(group, lambda: json.dumps(_missing(entries, records)).encode()))
     items = [Item(e.id, e.label, e.prepared.task.steps, e.id not in missing) for e in entries]
     say(f"{len(missing)} of {len(entries)} runs to do, each on {launch.devices} devices")
-    with shown(items, Console()) if speaks() else nullcontext(_unseen) as show:
+    with shown(items, Terminal()) if speaks() else nullcontext(_unseen) as show:
         for entry in entries:
             if entry.id in missing:
                 show(entry.id, Started())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
@@ -11,7 +12,6 @@ from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 from pydantic import Field, model_validator
-from rich.console import Console
 
 from sparsebench import handover, plugins, states
 from sparsebench.aside import sweep
@@ -42,6 +42,7 @@ from sparsebench.launch import launched, speaks
 from sparsebench.mistakes import BackendName, DatasetName, MethodName, ModelName
 from sparsebench.progress import Item
 from sparsebench.records import Record, read
+from sparsebench.terminal import Terminal
 from sparsebench.worker import LOG, Event, Finished, Progressed, Started, Work, share_politely
 
 STEPS = 500
@@ -167,7 +168,7 @@ def _train(entry: Entry, work: Work, records: Path) -> Finished:
     sweep(records)
     share_politely()
     item = Item(entry.id, entry.label, entry.prepared.task.steps)
-    console = Console(stderr=True)
+    console = Terminal(sys.stderr)
     with shown([item], console) if console.is_terminal and speaks() else nullcontext(_unseen) as show:
         show(entry.id, Started())
         with _logged(entry, records):

@@ -10,6 +10,7 @@ from sparsebench import aside, checkpoints, holdings, index, redoing, seals, ten
 from sparsebench import records as store
 from sparsebench.doctor.finding import Finding, Place, ok, problem, warning
 from sparsebench.errors import UserError
+from sparsebench.printing import command
 from sparsebench.reading import reading
 from sparsebench.sizes import written
 
@@ -44,7 +45,11 @@ def _damage(path: Path) -> Iterator[Finding]:
         if record.id != path.name:
             yield problem(f"record {path} holds the run {record.id}", "rename the folder to that")
     except UserError as error:
-        yield problem(str(error).rpartition(": ")[0], f"sparsebench rm {path.name}, then run or copy it again")
+        yield problem(str(error).rpartition(": ")[0], f"{_removed(path.name)}, then run or copy it again")
+
+
+def _removed(id: str) -> str:
+    return command("sparsebench", "rm", id)
 
 
 def unsealed(place: Place) -> Iterable[Finding]:
@@ -61,7 +66,7 @@ def halves(place: Place) -> Iterable[Finding]:
     """Folders that have lost the file that makes them a record."""
     for run in holdings.every(place.records):
         if run.record.is_dir() and not run.is_finished:
-            yield problem(f"{run.record} is half a record: result.json is missing", f"sparsebench rm {run.id}")
+            yield problem(f"{run.record} is half a record: result.json is missing", _removed(run.id))
 
 
 def partial(place: Place) -> Iterable[Finding]:
@@ -122,7 +127,7 @@ def again(place: Place) -> Iterable[Finding]:
     for path in sorted(kept.iterdir()) if kept.is_dir() else []:
         yield warning(
             f"{path.name} came out differently when it was done again",
-            f"sparsebench compare {path} {place.records / path.name}; remove {path} when you know why",
+            f"{command('sparsebench', 'compare', path, place.records / path.name)}; remove {path} when you know why",
         )
 
 

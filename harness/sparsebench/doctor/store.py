@@ -12,6 +12,7 @@ from sparsebench import index, plugins
 from sparsebench.doctor.finding import Finding, Place, ok, problem, warning
 from sparsebench.doctor.isolated import asked
 from sparsebench.errors import UserError
+from sparsebench.printing import command
 from sparsebench.worker import Failed, Report
 
 PATIENCE = 5.0
@@ -63,7 +64,10 @@ def _refused(path: Path) -> Finding | None:
 def _refusal(shown: str, reason: str) -> tuple[str, str]:
     """What is wrong with the store, and what to do about it."""
     if "db upgrade" in reason:
-        return f"MLflow store {shown} is of an older MLflow", f"keep a copy of it, then: mlflow db upgrade {shown}"
+        return (
+            f"MLflow store {shown} is of an older MLflow",
+            f"keep a copy of it, then: {command('mlflow', 'db', 'upgrade', shown)}",
+        )
     return reason if shown in reason else f"MLflow store {shown}: {reason}", WAIT
 
 
