@@ -14,8 +14,9 @@ import pytest
 import dying
 import records_fixture as fixture
 from damage import flip
-from sparsebench import aside, checkpoints, index, records, redoing
+from sparsebench import aside, checkpoints, holdings, index, records, redoing, seals
 from sparsebench.cli import doctor as cli
+from sparsebench.cli import main
 from sparsebench.data import fetch
 from sparsebench.data.fetch import Archive
 from sparsebench.data.packing import PackedFile
@@ -280,10 +281,69 @@ def test_what_again_has_left(runs):
     assert f"sparsebench compare {redoing.before(runs, path.name)} {path}" in kept[1]
 
 
-def test_a_broken_index(runs):
-    assert told(recorded.indexed, runs) == []
-    (runs / index.NAME).write_text("{")
-    assert the_one(recorded.indexed, runs)[0] == "warning"
+@pytest.fixture
+def indexed(runs, monkeypatch):
+    """The same, with an index as a board leaves it."""
+    monkeypatch.setattr(index, "SETTLED", -(10**9))
+    index.read_all(runs)
+    assert (runs / index.NAME).is_file()
+    return runs
+
+
+def test_a_sound_index_is_nothing_to_tell(indexed):
+    assert told(recorded.indexed, indexed) == []
+    (indexed / index.NAME).unlink()
+    assert told(recorded.indexed, indexed) == []
+
+
+def _piped(path):
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+
+
+def _endless(path):
+    path.unlink(missing_ok=True)
+    path.symlink_to("/dev/zero")
+
+
+NO_FILES = {"a pipe": _piped, "a device without end": _endless}
+
+
+@pytest.mark.parametrize(
+    "spoil", [flip, lambda path: path.write_text("{"), lambda path: path.write_bytes(b""), *NO_FILES.values()]
+)
+def test_a_broken_index_is_told(indexed, spoil):
+    spoil(indexed / index.NAME)
+    assert the_one(recorded.indexed, indexed)[0] == "warning"
+
+
+@pytest.mark.parametrize("spoil", NO_FILES.values(), ids=NO_FILES)
+@pytest.mark.parametrize("name", [*records.ALL, index.NAME, receipts.NAME, ".partial-x", seals.NAME])
+def test_what_is_no_file_is_not_waited_for_and_not_read(runs, monkeypatch, capsys, name, spoil):
+    """Neither by the doctor nor by the command that its remedy names."""
+    monkeypatch.setattr("sparsebench.doctor.AREAS", {"records": AREAS["records"]})
+    place = runs / name if name.startswith(".") else fixture.unsealed(first(runs)) / name
+    spoil(place)
+    assert main(["doctor", "--records", str(runs)]) == (0 if name.startswith(".") else 1)
+    assert "failed: " not in capsys.readouterr().out
+    assert main(["rm", first(runs).name, "--records", str(runs), "--yes", "--no-mlflow"]) == 0
+
+
+def test_a_checkpoint_that_is_no_file_is_not_read(runs):
+    place = checkpoints.folder(runs, "x") / "000000000007"
+    place.mkdir(parents=True)
+    _endless(place / checkpoints.PROGRESS)
+    assert holdings.one(runs, "x").config is None
+
+
+def test_records_that_are_no_folder_are_refused(command, folder):
+    (folder / "file").touch()
+    for given in ("file", "/dev/null"):
+        code, out, err = command("doctor", "--records", given)
+        assert (code, out) == (2, [])
+        assert err == [
+            f"error: --records {given}: no folder is there, but something else; give a folder, or leave it out"
+        ]
 
 
 def test_no_records_yet(tmp_path):

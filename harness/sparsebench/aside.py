@@ -54,7 +54,7 @@ def sweep(root: Path) -> None:
     """Remove the folders whose writer is no more; what cannot be removed or is not known stays."""
     for folder in root.glob(f"{PREFIX}*"):
         with suppress(OSError):  # it is gone, or somebody is writing it
-            lock = os.open(folder, os.O_RDONLY)
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 fcntl.flock(lock, AT_ONCE)
                 shutil.rmtree(folder, ignore_errors=True)
@@ -115,7 +115,7 @@ def _locked_place(folder: Path, how: int) -> int:
 
 
 def _locked(folder: Path, how: int = fcntl.LOCK_EX) -> int:
-    lock = os.open(folder, os.O_RDONLY)
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)  # a pipe of that name would be waited for
     try:
         fcntl.flock(lock, how)
     except BlockingIOError:

@@ -56,6 +56,13 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def check(path: Path) -> None:
+    """Look whether `own` would read a file of any size; raises as it does."""
+    _refuse_link(path)
+    with _opened(path):
+        pass
+
+
 def _refuse_link(path: Path) -> None:
     if path.is_symlink():
         raise ValueError(f"{path.name} is a link, which may lead anywhere: put the file itself there")

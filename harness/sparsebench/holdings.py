@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from sparsebench import aside, checkpoints, records, redoing
+from sparsebench import aside, bounded, checkpoints, records, redoing
 from sparsebench.config import RunConfig
 
 FEW = 3
@@ -69,11 +69,12 @@ class Holding:
         return None
 
     def _of_record(self) -> dict[str, Any]:
-        return from_json((self.record / "config.json").read_bytes())
+        return from_json(bounded.own(self.record / "config.json", bounded.DOCUMENT))
 
     def _of_checkpoint(self) -> dict[str, Any]:
         newest = max(path for path in self.checkpoints.iterdir() if path.name.isdigit())
-        return from_json((newest / checkpoints.PROGRESS).read_bytes().split(b"\n", 1)[1])["identity"]
+        content = bounded.own(newest / checkpoints.PROGRESS, bounded.json_room())
+        return from_json(content.split(b"\n", 1)[1])["identity"]
 
 
 def size(folder: Path) -> int:

@@ -62,7 +62,7 @@ def forget(root: Path, names: Iterable[str]) -> None:
 def is_broken(root: Path) -> bool:
     """Whether there is an index that nothing can be taken from; one of another version is not broken."""
     try:
-        found = from_json((root / NAME).read_bytes())
+        found = _document(root)
         return not isinstance(found["version"], int) or not isinstance(found["entries"], dict)
     except FileNotFoundError:
         return False
@@ -115,12 +115,19 @@ def _settled(stamp: Stamp, now: int) -> bool:
 def _kept(root: Path) -> Entries:
     try:
         with _without_pauses():
-            digest, _, content = bounded.own(root / NAME, bounded.json_room()).partition(b"\n")
-            found: Any = from_json(content) if digest == _digest(content) else {}
+            found = _document(root)
             entries: Any = found["entries"] if found["version"] == VERSION else {}
     except (OSError, KeyError, TypeError, ValueError):
         return {}
     return cast("Entries", entries) if isinstance(entries, dict) else {}
+
+
+def _document(root: Path) -> Any:
+    """What the file says; raises OSError or ValueError where there is none, or something else than was written."""
+    digest, _, content = bounded.own(root / NAME, bounded.json_room()).partition(b"\n")
+    if digest != _digest(content):
+        raise ValueError(f"{NAME} does not match its digest")
+    return from_json(content)
 
 
 def _keep(root: Path, before: Entries, now: Entries) -> None:

@@ -50,14 +50,14 @@ def parsed(content: bytes, name: str) -> tuple[Arrays, dict[str, str]]:
 
 
 def check(path: Path) -> None:
-    """Hold a file against its header, without reading the arrays.
+    """Hold a file that belongs to its folder against its header, without reading the arrays.
 
     Raises:
         OSError, ValueError: as `read` does.
     """
     from safetensors import SafetensorError, safe_open
 
-    path.stat()
+    bounded.check(path)
     try:
         with safe_open(path, framework="np"):
             pass

@@ -14,6 +14,7 @@ from sparsebench.cli.options import RUNS, Data, Records, check_data
 from sparsebench.cli.output import say
 from sparsebench.doctor import examined
 from sparsebench.doctor.finding import Finding, Place
+from sparsebench.errors import UserError
 from sparsebench.terminal import Terminal
 
 INDENT = 11
@@ -29,6 +30,8 @@ def doctor(
 ) -> int:
     """Check installation, devices, data, records, MLflow and disk; 0: no problem, 1: there is one."""
     check_data(data)
+    if records.exists() and not records.is_dir():
+        raise UserError(f"--records {records}: no folder is there, but something else; give a folder, or leave it out")
     found: dict[str, list[Finding]] = {}
     for area, findings in examined(Place(records, data)):
         found[area] = list(findings if format == "json" else _shown(area, findings))

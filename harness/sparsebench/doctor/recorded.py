@@ -40,7 +40,8 @@ def _damage(path: Path) -> Iterator[Finding]:
         record.masks()
         record.movement()
         with reading(path):
-            tensors.check(path / "weights.safetensors")
+            for name in ("weights.safetensors", *([store.REWIND] if record.has_rewind else [])):
+                tensors.check(path / name)
         record.verify()
         if record.id != path.name:
             yield problem(f"record {path} holds the run {record.id}", "rename the folder to that")
