@@ -6,11 +6,12 @@ process, whatever ends it; what is there without its lock was left by a process 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -143,6 +144,46 @@ def place(path: Path, content: bytes) -> None:
     Raises:
         OSError: it cannot be written; the old content is still there.
     """
-    with aside(path.parent) as folder:
-        (folder / path.name).write_bytes(content)
-        os.replace(folder / path.name, path)
+    place_all(path.parent, [(path.name, content)])
+
+
+def place_all(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
+    """The same for files of one folder, by their names in it: the first takes its place when all are written.
+
+    Raises:
+        OSError: one of them cannot be written; then nothing has changed.
+    """
+    with aside(folder) as new:
+        names = [_written(new, name, content) for name, content in files]
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(new / name, folder / name)
+
+
+def _written(folder: Path, name: str, content: bytes) -> str:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return name
+
+
+def put(files: Mapping[Path, bytes]) -> None:
+    """Write files where somebody wants them, in folders that are there: all of a folder, or none.
+
+    Through a link its target is written, and a device or a pipe takes what comes.
+
+    Raises:
+        OSError: one of them cannot be written, or is a folder.
+    """
+    folders: dict[Path, dict[str, bytes]] = {}
+    for path, content in files.items():
+        target = Path(os.path.realpath(path))
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if target.exists() and not target.is_file():
+            target.write_bytes(content)
+        else:
+            os.stat(target.parent)  # it is not made
+            folders.setdefault(target.parent, {})[target.name] = content
+    for folder, contents in folders.items():
+        place_all(folder, contents.items())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sparsebench import states, tensors
+from sparsebench import aside, states, tensors
 from sparsebench.errors import UserError
 from sparsebench.masks import Masks
 from sparsebench.models import Arrays, Input, Model
@@ -63,8 +63,7 @@ def write(export: Export, path: Path, force: bool) -> list[Path]:
     if there and not force:
         raise UserError(f"{' and '.join(there)} would be overwritten: give another file with --to, or --force")
     try:
-        for file, arrays in files.items():
-            tensors.write(file, arrays, {})
+        aside.put({file: tensors.content(arrays, {}) for file, arrays in files.items()})
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}): give another file with --to") from error
     return list(files)

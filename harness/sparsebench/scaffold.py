@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Literal, get_args
 
 import sparsebench
 from sparsebench import plugins, shipped
+from sparsebench.aside import aside, place_all
 from sparsebench.errors import UserError
 
 Kind = Literal["method", "backend", "model"]
@@ -92,16 +94,15 @@ def write(plugin: Plugin, folder: Path) -> list[Path]:
     Raises:
         UserError: the folder is there, or cannot be written.
     """
+    files = {str(path): content.encode() for path, content in plugin.files()}
     try:
-        folder.mkdir(parents=True)
-    except FileExistsError as error:
-        raise UserError(f"{folder} is there already: name another folder with --to, or move it away") from error
+        if os.path.lexists(folder):
+            raise UserError(f"{folder} is there already: name another folder with --to, or move it away")
+        with aside(folder.parent) as new:
+            place_all(new / folder.name, files.items())
+            os.rename(new / folder.name, folder)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UserError(f"{folder} cannot be made (Not a directory): name another folder with --to") from error
     except OSError as error:
         raise UserError(f"{folder} cannot be made ({error.strerror}): name another folder with --to") from error
-    return [_written(folder / path, content) for path, content in plugin.files()]
-
-
-def _written(path: Path, content: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content, "utf-8")
-    return path
+    return [folder / path for path in files]

@@ -19,10 +19,15 @@ COPIES = 3
 
 def write(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> None:
     """Arrays of any memory order, and text about them."""
+    path.write_bytes(content(arrays, metadata))
+
+
+def content(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
+    """What is in such a file."""
     from safetensors.numpy import save
 
     packed = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    path.write_bytes(save(packed, dict(metadata) or None))  # {} beside no arrays makes a file that cannot be read
+    return save(packed, dict(metadata) or None)  # {} beside no arrays makes a file that cannot be read
 
 
 def read(path: Path, copies: int = COPIES) -> tuple[Arrays, dict[str, str]]:

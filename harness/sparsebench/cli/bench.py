@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter, validators
 
-from sparsebench import plugins
+from sparsebench import aside, plugins
 from sparsebench.cli import benched, board
 from sparsebench.cli.devices import absent
 from sparsebench.cli.options import RUNS, MLflow, Records, check_writable, whole
@@ -60,14 +60,21 @@ def bench(
     _check_file(to)
     check_writable(records)
     document = _measured(plan)
-    if to is not None:
-        to.write_text(documents.text(document) + "\n")
     path = documents.write(document, records)
+    if to is not None:
+        _write(to, document, path)
     _print(document, format)
     note(f"document: {path}")
     if mlflow:
         board.mirror_hardware([path], records)
     return 1 if document.failed else 0
+
+
+def _write(to: Path, document: Document, path: Path) -> None:
+    try:
+        aside.put({to: f"{documents.text(document)}\n".encode()})
+    except OSError as error:
+        raise UserError(f"--to {to}: cannot be written ({error.strerror}): copy {path}, which is the same") from error
 
 
 def _print(document: Document, format: Format) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from sparsebench import aside
 from sparsebench.cli import board
 from sparsebench.cli.only import chosen, matching
 from sparsebench.cli.options import RUNS, FromMLflow, Records
@@ -71,6 +72,6 @@ def _chosen(found: Sequence[Record], only: str | None) -> Sequence[Record]:
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(text, encoding="utf-8")
+        aside.put({path: text.encode()})
     except OSError as error:
         raise UserError(f"cannot write {path} ({error.strerror}): give another --to") from error

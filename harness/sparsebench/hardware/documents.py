@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import count
@@ -15,7 +14,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from sparsebench import mistakes
-from sparsebench.aside import alone
+from sparsebench.aside import alone, aside, flush
 from sparsebench.errors import UserError
 from sparsebench.hardware.schema import LONGEST, Document
 
@@ -115,15 +114,13 @@ def take_in(path: Path, records: Path) -> bool:
 def _put(content: bytes, records: Path, name: str) -> Path:
     folder = records / FOLDER
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=".json", delete=False) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(file.name, 0o644)
-        with alone(folder):
-            path = _free(folder, name)
-            os.rename(file.name, path)
+        with aside(records) as new:
+            (new / name).write_bytes(content)
+            flush(new)
+            folder.mkdir(parents=True, exist_ok=True)
+            with alone(folder):
+                path = _free(folder, name)
+                os.rename(new / name, path)
     except OSError as error:
         raise UserError(f"{folder}: the hardware document cannot be written ({error}): is there room?") from error
     return path

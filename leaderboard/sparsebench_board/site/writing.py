@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import filecmp
-import shutil
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sparsebench.aside import alone
+from sparsebench.aside import PREFIX, alone, place_all, sweep
 from sparsebench.errors import UserError
 from sparsebench.records import Record
 from sparsebench_board.pictures import KINDS
@@ -45,8 +43,8 @@ def write(
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with _writing(folder), alone(folder):
-        for name, content in files.items():
-            _put(folder / name, content)
+        sweep(folder)
+        place_all(folder, _changed(folder, files))
         _sweep(folder, {folder / name for name in files})
     return folder / INDEX
 
@@ -61,7 +59,11 @@ def _writing(folder: Path) -> Generator[None]:
 
 def _check(folder: Path) -> None:
     """Refuse a folder that holds something, and no site of ours."""
-    if folder.is_dir() and any(folder.iterdir()) and not _is_ours(folder / INDEX):
+    if (
+        folder.is_dir()
+        and any(not path.name.startswith(PREFIX) for path in folder.iterdir())
+        and not _is_ours(folder / INDEX)
+    ):
         raise UserError(f"--html {folder}: other files are in that folder; give a new one, or that of an earlier page")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--html {folder}: a file is there; give the name of a folder")
@@ -74,14 +76,13 @@ def _is_ours(page: Path) -> bool:
         return OURS in file.read(4096)
 
 
-def _put(path: Path, content: Content) -> None:
-    """A text, or a copy of a file; nothing is written where it is there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(content, Path):
-        if not (path.is_file() and filecmp.cmp(content, path, shallow=False)):
-            shutil.copyfile(content, path)
-    elif not (path.is_file() and path.read_bytes() == content.encode()):
-        path.write_text(content, encoding="utf-8")
+def _changed(folder: Path, files: Mapping[str, Content]) -> Iterator[tuple[str, bytes]]:
+    """What is not there as it should be; the first page comes first, for it makes the folder one of ours."""
+    for name in sorted(files, key=lambda name: name != INDEX):
+        said, path = files[name], folder / name
+        content = said.read_bytes() if isinstance(said, Path) else said.encode()
+        if not (path.is_file() and path.read_bytes() == content):
+            yield name, content
 
 
 def _sweep(folder: Path, current: Collection[Path]) -> None:
