@@ -75,9 +75,11 @@ def commit() -> str | None:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]  # killed, it leaves no lock behind
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+        done = subprocess.run(
+            ["git", "--no-optional-locks", "-C", str(folder), *arguments],  # killed, it leaves no lock behind
+            capture_output=True, text=True, timeout=10,
+        )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip()
