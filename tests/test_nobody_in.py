@@ -92,7 +92,8 @@ FOUND = [
     "import subprocess as s\ns.run(x)", "from subprocess import run", "from subprocess import check_output as c",
     "subprocess.run(x.split())", "subprocess.run(['sh', '-c', x])", "subprocess.Popen(['/bin/bash', '-c', x])",
     "subprocess.run([x], executable='/bin/sh')", "subprocess.getoutput(x)", "subprocess.getstatusoutput(x)",
-    "getattr(subprocess, 'run')(x)", "begin = subprocess.run", "partial(subprocess.check_call, shell)", "asyncio.create_subprocess_shell(x)", "loop.subprocess_shell(p, x)",
+    "getattr(subprocess, 'run')(x)", "begin = subprocess.run", "partial(subprocess.check_call, shell)",
+    "asyncio.create_subprocess_shell(x)", "loop.subprocess_shell(p, x)",
     "from asyncio import create_subprocess_shell", "asyncio.create_subprocess_exec(*x)",
     "asyncio.create_subprocess_exec('sh', '-c', x)",
 ]  # fmt: skip
