@@ -15,10 +15,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from sparsebench import ledger, pool, records, runner
+from sparsebench import ledger, records, runner
 from sparsebench.config import Recipe, RunConfig
 from sparsebench.data.source import Dataset, Split
 from sparsebench.data.stream import Stream
+from sparsebench.executors import pool
 from sparsebench.forecast import Calibration
 from sparsebench.journal import KINDS
 from sparsebench.method import never

@@ -1,0 +1,316 @@
+"""Jobs on a Ray cluster: actors on its nodes, each with a worker process as the pool has them.
+
+A run is trained in that process, so that it is asked to end, fails and is lost as on one machine; the actor tells its
+events. Where a node does not see the folder of records, what a run needs is sent to it, and what it writes is fetched.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import tempfile
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sparsebench import redoing
+from sparsebench.aside import aside
+from sparsebench.errors import NotInstalledError, UserError
+from sparsebench.executors import process
+from sparsebench.executors.fetching import Parcel, checkpoint, record, unpack
+from sparsebench.executors.jobs import Job, Queue
+from sparsebench.executors.process import Worker, hire
+from sparsebench.worker import LOG, Event, Failed, Finished, Lost, Progressed, Slot, Started, Work
+
+QUIET: Mapping[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+WAIT = 1.0
+"""Seconds that an actor waits for news before it says that there are none."""
+
+
+@dataclass(frozen=True)
+class Ray:
+    """The executor of a Ray cluster: so many jobs at a time, each with `cpus` cores and `gpus` GPUs of one node.
+
+    `fetch` says whether nodes lack the folder of records; None: each is asked.
+    """
+
+    slots: int
+    cpus: float = 1
+    gpus: float = 0
+    fetch: bool | None = None
+
+    def run(self, work: Work, jobs: Iterable[Job], log: Path) -> Generator[tuple[Job, Event]]:
+        """As an executor does, on the cluster that this process is connected to; closing ends what is in flight."""
+        root = log.parent.absolute()
+        with aside(root) as mark:
+            shift = _Shift(self, work, root, mark, root / log.name, Queue.of(jobs))
+            try:
+                yield from shift.all()
+            finally:
+                shift.end()
+
+
+def _ray() -> Any:
+    try:
+        return importlib.import_module("ray")
+    except ModuleNotFoundError as error:
+        raise NotInstalledError("--on ray needs Ray: pip install 'sparsebench[ray]'") from error
+
+
+@contextmanager
+def connected(address: str | None) -> Generator[Any]:
+    """In here this process is connected to the cluster of an address, of RAY_ADDRESS, to one here, or one it starts.
+
+    Yields the cluster's resources.
+
+    Raises:
+        UserError: Ray is not installed, or no cluster answers.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    ray = _ray()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    address = address or os.environ.get("RAY_ADDRESS")
+    try:
+        if address:
+            ray.init(address, **QUIET)
+        else:
+            _near(ray)
+    except Exception as error:
+        said = " ".join(str(error).split())[:200]
+        raise UserError(f"no Ray cluster answers at {address or 'this machine'} ({said}): is it up?") from error
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)  # Ray's would end this process without its checkpoints
+    try:
+        yield ray.cluster_resources()
+    finally:
+        ray.shutdown()
+
+
+def _near(ray: Any) -> None:
+    """One that runs on this machine, else a new one that nobody else sees."""
+    try:
+        ray.init("auto", **QUIET)
+    except ConnectionError:
+        ray.init("local", include_dashboard=False, _node_ip_address="127.0.0.1", **QUIET)
+
+
+def sized(resources: Any, slots: int | None, device: str, devices: int) -> Ray:
+    """An executor that uses a cluster of these resources, as many jobs at a time as there is room for."""
+    cores, graphics = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
+    if device == "cuda":
+        if graphics < devices:
+            raise UserError(f"--on ray: a run takes {devices} GPUs, and the cluster has {graphics}: give --device cpu")
+        return Ray(slots or graphics // devices, cpus=max(1, cores * devices // graphics), gpus=devices)
+    room = max(1, cores // devices)
+    return Ray(slots or room, cpus=max(devices, cores // slots) if slots else devices)
+
+
+# ---- here -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Chair:
+    """An actor and its job, if it has one; `lane` is the one that its process serves."""
+
+    actor: Any
+    lane: str = ""
+    job: Job | None = None
+    fetch: bool = False
+
+
+@dataclass
+class _Shift:
+    """All jobs of one command. `calls` are those to actors that have not answered."""
+
+    executor: Ray
+    work: Work
+    root: Path
+    mark: Path
+    log: Path
+    queue: Queue
+    chairs: list[_Chair] = field(default_factory=list[_Chair])
+    calls: dict[Any, _Chair] = field(default_factory=dict[Any, _Chair])
+
+    def all(self) -> Iterator[tuple[Job, Event]]:
+        """Until nothing is to do."""
+        ray = _ray()
+        while True:
+            yield from self._fill()
+            if not self.calls:
+                return
+            ready, _ = ray.wait(list(self.calls), num_returns=1, timeout=WAIT)
+            for call in ready:
+                yield from self._answered(self.calls.pop(call), call)
+
+    def end(self) -> None:
+        """Ask all to end, wait for their checkpoints, and take them away."""
+        ray = _ray()
+        busy = [chair for chair in self.chairs if chair.job]
+        asked: list[Any] = [chair.actor.end.remote() for chair in busy]
+        if asked:
+            ray.wait(asked, num_returns=len(asked), timeout=process.GRACE + 5)
+        for call in asked:
+            with suppress(Exception):  # it has been lost meanwhile, or takes too long
+                self._take(ray.get(call, timeout=1))
+        for chair in self.chairs:
+            ray.kill(chair.actor)
+
+    def _fill(self) -> Iterator[tuple[Job, Event]]:
+        """Give a job to whoever has none; what nobody needs makes room."""
+        ray = _ray()
+        seat = ray.remote(max_restarts=0, num_cpus=self.executor.cpus, num_gpus=self.executor.gpus)(Seat)
+        for chair in [chair for chair in self.chairs if not chair.job]:
+            if job := self.queue.take(self._busy(), chair.lane):
+                yield from self._give(chair, job)
+            else:
+                ray.kill(chair.actor)
+                self.chairs.remove(chair)
+        while len(self.chairs) < self.executor.slots and (job := self.queue.take(self._busy())):
+            self.chairs.append(chair := _Chair(seat.remote()))
+            yield from self._give(chair, job)
+
+    def _busy(self) -> Counter[str]:
+        return Counter(chair.lane for chair in self.chairs if chair.job)
+
+    def _give(self, chair: _Chair, job: Job) -> Iterator[tuple[Job, Event]]:
+        chair.job, chair.lane = job, job.lane
+        self.calls[chair.actor.sees.remote(self.mark)] = chair
+        yield job, Started()
+
+    def _answered(self, chair: _Chair, call: Any) -> Iterator[tuple[Job, Event]]:
+        """What an actor answers; it is asked on until its job is over."""
+        ray = _ray()
+        if chair.job is None:
+            raise AssertionError("an actor without a job has been asked")
+        try:
+            answer = ray.get(call)
+        except ray.exceptions.RayError as error:
+            self.chairs.remove(chair)
+            with suppress(Exception):
+                ray.kill(chair.actor)
+            yield from self.queue.told(chair.job, Lost(f"a worker or its node is gone: {type(error).__name__}"))
+            return
+        if isinstance(answer, bool):
+            yield from self._begun(
+                chair, chair.job, fetch=not answer if self.executor.fetch is None else self.executor.fetch
+            )
+            return
+        events = self._take(answer)
+        for event in events:
+            yield from self.queue.told(chair.job, event)
+        if any(not isinstance(event, Progressed) for event in events):
+            chair.job = None
+        else:
+            self.calls[chair.actor.news.remote()] = chair
+
+    def _begun(self, chair: _Chair, job: Job, fetch: bool) -> Iterator[tuple[Job, Event]]:
+        """The actor begins, with what it needs of the folder of records where it does not see it."""
+        if fetch and redoing.is_marked(self.root, job.id):
+            chair.job = None
+            yield from self.queue.told(job, Failed("--again needs a folder of records that all nodes see"))
+            return
+        sent: Parcel | None = None
+        if fetch:
+            sent = checkpoint(self.root, job.id) | (record(self.root, job.after) if job.after else {})
+        chair.actor.begin.remote(job.lane, self.work, job.argument, job.id, self.log, sent)
+        self.calls[chair.actor.news.remote()] = chair
+
+    def _take(self, news: News) -> list[Event]:
+        """Put into place what was fetched, and the log; returns the events."""
+        if news.log:
+            with suppress(OSError), self.log.open("ab") as log:
+                log.write(news.log)
+        try:
+            unpack(news.files, self.root)
+        except UserError as error:
+            return [Failed(str(error)) if isinstance(event, Finished) else event for event in news.events]
+        return list(news.events)
+
+
+# ---- on a node ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class News:
+    """What has happened to a job; files to fetch, and what was printed, where the folder of records is not seen."""
+
+    events: tuple[Event, ...] = ()
+    files: Parcel = field(default_factory=dict[str, bytes])
+    log: bytes = b""
+
+
+class Seat:
+    """An actor: it has a worker process on its node, and tells what that says. One job at a time."""
+
+    def __init__(self) -> None:
+        self.worker: Worker | None = None
+        self.id, self.kept = "", ""
+        self.own: tempfile.TemporaryDirectory[str] | None = None
+        self.refused, self.read = "", 0
+
+    def sees(self, folder: Path) -> bool:
+        """Whether this folder is there."""
+        return folder.is_dir()
+
+    def begin(self, lane: str, work: Work, argument: Any, id: str, log: Path, sent: Parcel | None) -> None:
+        """Give a job to the worker; with files `sent`, it reads and writes in a folder of this node."""
+        if sent is not None:
+            self.own = self.own or tempfile.TemporaryDirectory(prefix="sparsebench-")
+            root = Path(self.own.name)
+            try:
+                unpack(sent, root)
+            except UserError as error:
+                self.refused = str(error)
+                return
+            again: Any = work  # a partial of the command's
+            work, log = partial(again, records=root), root / LOG
+        self.id, self.kept = id, ""
+        if self.worker and (self.worker.lane != lane or self.worker.process.exitcode is not None):
+            self.worker.dismiss()
+            self.worker = None
+        self.worker = self.worker or hire(lane, Slot(), log)
+        self.worker.give(work, argument)
+
+    def news(self) -> News:
+        """What has happened since the last time; after the end of the job it is not asked."""
+        if self.refused or self.worker is None:
+            return News((Failed(self.refused or "its worker was given no job"),))
+        events: list[Event] = []
+        while self.worker.connection.poll(0 if events else WAIT):
+            events.append(self.worker.read())
+            if not isinstance(events[-1], Progressed):
+                break
+        return self._with_files(events)
+
+    def end(self) -> News:
+        """Ask the worker to end, and wait until it has; what it kept can be fetched."""
+        if self.worker:
+            process.end([self.worker])
+            self.worker = None
+        return self._with_files([])
+
+    def _with_files(self, events: list[Event]) -> News:
+        if self.own is None:
+            return News(tuple(events))
+        root, files = Path(self.own.name), dict[str, bytes]()
+        if any(isinstance(event, Finished) for event in events):
+            files = record(root, self.id)
+        elif found := checkpoint(root, self.id, self.kept):
+            self.kept = next(iter(found)).rpartition("/")[0]
+            files = found
+        return News(tuple(events), files, self._printed(root / LOG))
+
+    def _printed(self, log: Path) -> bytes:
+        with suppress(OSError), log.open("rb") as file:
+            file.seek(self.read)
+            new = file.read()
+            self.read += len(new)
+            return new
+        return b""
