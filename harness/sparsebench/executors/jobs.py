@@ -10,7 +10,7 @@ from typing import Any
 from sparsebench.worker import Event, Failed, Lost, Progressed
 
 TIMES = 3
-"""How often a job's worker may be lost, without that the job comes further, until the job counts as failed."""
+"""How often a job's worker may be lost until the job counts as failed: it began no further on than before."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Job:
 
 @dataclass
 class _Luck:
-    """How far a job has ever come, and how often its worker was lost since it was further than before."""
+    """What the first report of a job was, over all its workers, how many were lost since, and if this one's came."""
 
-    furthest: int = 0
-    before: int = -1
+    first: int = -1
     losses: int = 0
+    reported: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,7 @@ class Queue:
         """What a worker says of its job, and what follows: jobs lost with it; nothing is lost too often."""
         match event:
             case Progressed(done):
-                luck = self.luck.setdefault(job.id, _Luck())
-                luck.furthest = max(luck.furthest, done)
+                self._reported(job, done)
             case Lost(reason):
                 event = self._again(job, reason)
             case _:
@@ -83,13 +82,19 @@ class Queue:
         if isinstance(event, Failed):
             yield from self._abandon(job)
 
+    def _reported(self, job: Job, done: int) -> None:
+        """A worker that begins further on than any before goes on from a checkpoint that those had not."""
+        luck = self.luck.setdefault(job.id, _Luck())
+        if not luck.reported and done > luck.first:
+            luck.first, luck.losses = done, 0
+        luck.reported = True
+
     def _again(self, job: Job, reason: str) -> Event:
         """Its turn comes again, before that of others."""
         luck = self.luck.setdefault(job.id, _Luck())
-        luck.losses = 1 if luck.furthest > luck.before else luck.losses + 1
-        luck.before = luck.furthest
+        luck.losses, luck.reported = luck.losses + 1, False
         if luck.losses >= TIMES:
-            return Failed(f"its worker was lost {TIMES} times in a row, and it came no further ({reason})")
+            return Failed(f"its worker was lost {TIMES} times with no checkpoint between ({reason})")
         self.waiting[job.lane].appendleft(job)
         return Lost(reason)
 

@@ -98,7 +98,7 @@ def _near(ray: Any) -> None:
     try:
         ray.init("auto", **QUIET)
     except ConnectionError:
-        ray.init("local", include_dashboard=False, _node_ip_address="127.0.0.1", **QUIET)
+        ray.init("local", include_dashboard=False, **QUIET)
 
 
 def sized(resources: Any, slots: int | None, device: str, devices: int) -> Ray:

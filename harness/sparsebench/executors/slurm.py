@@ -142,9 +142,10 @@ class _Shift:
         if ask:
             self.asked = time.monotonic()
         for flight in list(self.flights):
-            if (told := _noted(flight.notes)) and told[0] != flight.done:
-                flight.done = told[0]
-                yield from self.queue.told(flight.job, Progressed(*told))
+            for done, steps in _noted(flight.notes):
+                if done > flight.done:
+                    flight.done = done
+                    yield from self.queue.told(flight.job, Progressed(done, steps))
             end = self._end(flight, ask)
             ask = False  # one question is for all
             if end:
@@ -187,11 +188,12 @@ def _over(flight: _Flight, ask: bool) -> bool:
     return flight.handle.done(force_check=ask)
 
 
-def _noted(path: Path) -> tuple[int, int] | None:
+def _noted(path: Path) -> list[tuple[int, int]]:
+    """What a run first said of its progress, and last."""
     with suppress(OSError, ValueError):
-        done, steps = map(int, path.read_text().split())
-        return done, steps
-    return None
+        first, done, steps = map(int, path.read_text().split())
+        return [(first, steps), (done, steps)]
+    return []
 
 
 # ---- on a node ------------------------------------------------------------------------------------------------
@@ -210,15 +212,16 @@ def _out_of_time(number: int, frame: FrameType | None) -> None:
 
 
 def _noting(notes: Path) -> Report:
-    last = -REPORTED
+    first, last = -1, -REPORTED
 
     def report(done: int, steps: int) -> None:
-        nonlocal last
+        nonlocal first, last
+        first = done if first < 0 else first
         if time.monotonic() - last >= REPORTED:
             last = time.monotonic()
             with suppress(OSError):  # nobody may be there any more to read it
                 new = notes.with_suffix(".new")
-                new.write_text(f"{done} {steps}")
+                new.write_text(f"{first} {done} {steps}")
                 os.replace(new, notes)
 
     return report
