@@ -1,13 +1,15 @@
-"""A Slurm of one machine: `sbatch`, `srun`, `sacct` and `scancel` as submitit calls them, for tests of what it is told.
+"""A Slurm of one machine: `sbatch`, `srun`, `sacct` and `scancel` as submitit calls them, for tests.
 
-A job is the batch file, run in a session of its own; its state follows from its process and from the code it ended with.
+A job is the batch file, run in a session of its own; its state follows from its process.
 """
 
 import os
 from pathlib import Path
 
 SBATCH = """#!/bin/sh
-grep -q '^#SBATCH --partition=nowhere$' "$1" && { echo 'sbatch: error: invalid partition specified: nowhere' >&2; exit 1; }
+grep -q '^#SBATCH --partition=nowhere$' "$1" && {
+  echo 'sbatch: error: invalid partition specified: nowhere' >&2; exit 1
+}
 cp "$1" "$FAKE_SLURM/batch"
 setsid sh -c 'export SLURM_JOB_ID=$$; echo $$ >"$FAKE_SLURM/last"; sh "$0"; echo $? >"$FAKE_SLURM/$$.code"' "$1" \
   >/dev/null 2>&1 &

@@ -25,7 +25,7 @@ def test_a_lost_job_comes_next_and_not_for_ever():
         assert list(queue.told(job, Progressed(8, 9))) == [(job, Progressed(8, 9))]
         assert list(queue.told(job, Lost("gone"))) == [(job, Lost("gone"))]
         assert queue.take(Counter()) is job, "before b"
-    told = dict((each.id, event) for each, event in queue.told(job, Lost("gone")))
+    told = {each.id: event for each, event in queue.told(job, Lost("gone"))}
     assert set(told) == {"a", "c"}, "with what waits for it"
     assert told["a"].reason == "its worker was lost 3 times with no checkpoint between (gone)"
     assert [queue.take(Counter()).id, queue.take(Counter())] == ["b", None]

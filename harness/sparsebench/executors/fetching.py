@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from sparsebench import checkpoints, records
@@ -83,3 +84,5 @@ def _take_in(new: Path, root: Path, id: str) -> None:
         raise UserError(f"a worker sends the record of {found.id} as that of {id}: is it of another version?")
     records.copy(found, root)
     checkpoints.remove(root, id)
+    with suppress(OSError):  # there are those of other runs, or none
+        (root / checkpoints.FOLDER).rmdir()

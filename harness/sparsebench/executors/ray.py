@@ -11,7 +11,7 @@ import os
 import signal
 import tempfile
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -66,7 +66,7 @@ def _ray() -> Any:
 def connected(address: str | None) -> Generator[Any]:
     """In here this process is connected to the cluster of an address, of RAY_ADDRESS, to one here, or one it starts.
 
-    Yields the cluster's resources.
+    Yields the resources of its nodes.
 
     Raises:
         UserError: Ray is not installed, or no cluster answers.
@@ -88,7 +88,7 @@ def connected(address: str | None) -> Generator[Any]:
         for number, handler in before.items():
             signal.signal(number, handler)  # Ray's would end this process without its checkpoints
     try:
-        yield ray.cluster_resources()
+        yield [node["Resources"] for node in ray.nodes() if node["Alive"]]
     finally:
         ray.shutdown()
 
@@ -101,15 +101,22 @@ def _near(ray: Any) -> None:
         ray.init("local", include_dashboard=False, **QUIET)
 
 
-def sized(resources: Any, slots: int | None, device: str, devices: int) -> Ray:
-    """An executor that uses a cluster of these resources, as many jobs at a time as there is room for."""
-    cores, graphics = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
+def sized(nodes: Sequence[Mapping[str, float]], slots: int | None, device: str, devices: int) -> Ray:
+    """An executor that uses a cluster of these nodes' resources, as many jobs at a time as there is room for.
+
+    Raises:
+        UserError: no node has room for one.
+    """
+    what = "GPU" if device == "cuda" else "CPU"
+    room = [int(node.get(what, 0) // devices) for node in nodes]
+    if not any(room):
+        raise UserError(f"--on ray: a run takes {devices} {what}s of one node, and no node has them: see `ray status`")
+    slots = slots or sum(room)
+    cores = min(node.get("CPU", 0) / each for node, each in zip(nodes, room, strict=True) if each)
+    largest = max(node.get("CPU", 0) for node in nodes)
     if device == "cuda":
-        if graphics < devices:
-            raise UserError(f"--on ray: a run takes {devices} GPUs, and the cluster has {graphics}: give --device cpu")
-        return Ray(slots or graphics // devices, cpus=max(1, cores * devices // graphics), gpus=devices)
-    room = max(1, cores // devices)
-    return Ray(slots or room, cpus=max(devices, cores // slots) if slots else devices)
+        return Ray(slots, cpus=max(1, int(cores)), gpus=devices)
+    return Ray(slots, cpus=max(devices, int(min(largest, sum(node.get("CPU", 0) for node in nodes) // slots))))
 
 
 # ---- here -----------------------------------------------------------------------------------------------------

@@ -6,13 +6,14 @@ goes when the command ends. How far a run is comes back through a small file in 
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
 import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -132,7 +133,9 @@ class _Shift:
         self.count += 1
         notes = self.folder / f"{self.count}.steps"
         try:
-            return _Flight(job, submitter.submit(_serve, self.work, job.argument, notes), notes)
+            with redirect_stderr(io.StringIO()):  # where submitit repeats it
+                handle = submitter.submit(_serve, self.work, job.argument, notes)
+            return _Flight(job, handle, notes)
         except (utils.FailedSubmissionError, utils.FailedJobError, OSError) as error:
             said = " ".join(str(error).split())
             raise UserError(f"sbatch refuses a job ({said}): see --slurm, sinfo and sacctmgr show assoc") from error
