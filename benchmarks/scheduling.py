@@ -1,7 +1,7 @@
 """What the pool costs: cells of some seconds, by hand and by `sparsebench run`, and 1,000 cells that take no time.
 
-By hand: one process trains the cells in a row, as a loop around the harness would. Both sides are whole processes on the
-same core, from their start to their end, imports included, and take turns. What is compared is their time on the clock.
+By hand: one process trains the cells in a row, as a loop around the harness would. Both sides are whole processes on
+one core, from start to end, imports included, and take turns. What is compared is their time on the clock.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from many_runs import pretended
 from rich.console import Console
 
+from many_runs import pretended
 from sparsebench import runner, suite
 from sparsebench.cli.live import shown
 from sparsebench.cli.work import prepare_all
