@@ -7,14 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sparsebench import tensors
+from sparsebench import seals, tensors
 
 TIMES = ("seconds", "steps_per_second", "finished")
 
 
 def differences(first: Path, second: Path) -> list[str]:
-    """A line for each file that differs: bits of arrays, and text; but for times and the environment."""
-    names = sorted({path.name for folder in (first, second) for path in folder.iterdir()} - {"environment.json"})
+    """A line for each file that differs: bits of arrays, and text; but for times and the environment, and digests."""
+    passing = {"environment.json", seals.NAME}
+    names = sorted({path.name for folder in (first, second) for path in folder.iterdir()} - passing)
     return [f"{name} differs" for name in names if _content(first / name) != _content(second / name)]
 
 

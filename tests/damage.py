@@ -3,6 +3,7 @@
 import json
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
@@ -18,6 +19,13 @@ VALUES = st.recursive(
     max_leaves=5,
 )
 """Any JSON, and what Python's reader takes beyond it."""
+
+
+def flip(path: Path, bit: int = -1) -> None:
+    """Flip one bit of a file, the last unless another is named."""
+    content = bytearray(path.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
 
 
 def places(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

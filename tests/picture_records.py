@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import records_fixture as fixture
+from sparsebench import seals
 from sparsebench.records import Record
 
 METHODS = (("dense", 0.0), ("static", 0.9), ("rigl", 0.9), ("rigl", 0.98), ("set", 0.98))
@@ -86,6 +87,7 @@ def rewrite(record: Record, changes: list[dict]) -> None:
     """Give a record these updates in place of its own."""
     others = [event for event in record.events() if event["kind"] != "update"]
     (record.path / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in others + changes))
+    seals.write(record.path)
 
 
 def marks(panel):

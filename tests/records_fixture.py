@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsebench import identity, records
+from sparsebench import identity, records, seals
 from sparsebench.config import Recipe, RunConfig, Updates
 from sparsebench.layers import linear
 from sparsebench.movement import Movement, Notes
@@ -65,7 +65,14 @@ def diverge(root: Path, config: RunConfig, **other: Any) -> records.Record:
     record = write(root, config, result=lost, **other)
     told = [*events(0.8, active)[:-2], {"kind": "diverged", **when, "start": 101, "stop": STEPS, "seconds": 0.1}]
     (record.path / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in told))
+    seals.write(record.path)
     return record
+
+
+def unsealed(folder: Path) -> Path:
+    """A record without digests, as older versions made them: whatever is changed in it is read as it stands."""
+    (folder / seals.NAME).unlink(missing_ok=True)
+    return folder
 
 
 def movement(*masks: np.ndarray) -> Movement:

@@ -15,13 +15,14 @@ import numpy as np
 import small_folder
 from sparsebench import plugins
 from sparsebench.data.folder import dataset as folder_of
+from sparsebench.launch import Launch, launched
 from sparsebench.masks import Counts
 from sparsebench.method import Event
 from sparsebench.methods.rigl import rigl
 from sparsebench.methods.set import set_
 from sparsebench.methods.snfs import snfs
 from sparsebench.models import initial_weights
-from sparsebench.replicas import Launch, ReplicasDifferError, anybody, check, launched
+from sparsebench.replicas import ReplicasDifferError, anybody, check
 from sparsebench.trainer import Task
 from sparsebench_models.lenet import lenet_300_100
 from tasks import begin, conv, gated, images, scripted, short, task, update, walk

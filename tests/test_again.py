@@ -8,7 +8,7 @@ import pytest
 
 import dying
 import records_fixture as fixture
-from sparsebench import records, redoing, runner
+from sparsebench import records, redoing, runner, seals
 from sparsebench.config import Recipe, RunConfig, Ticket, Updates
 from sparsebench.prepare import prepare
 from sparsebench_board.comparing import compared
@@ -33,6 +33,7 @@ def tampered(id):
     """A record whose accuracy is another."""
     path = ROOT / id / "result.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"accuracy": 0.75}))
+    seals.write(ROOT / id)
 
 
 @pytest.fixture

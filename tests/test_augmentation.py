@@ -152,7 +152,10 @@ def taken(trainer, job, feed, i):
 
         from sparsebench_jax.batches import look
 
-        return [np.asarray(each) for each in jax.jit(look)(data.origin(job, "train"), data.batch(job, feed, i))]
+        batch, see = data.batch(job, feed, i), jax.jit(look)
+        parts = zip(*batch, strict=True) if job.recipe.accumulation > 1 else [batch]
+        seen = [see(data.origin(job, "train"), part) for part in parts]
+        return [np.concatenate(each) for each in zip(*seen, strict=True)]
     (parts,) = data.batches(job, feed, i, i + 1)
     return [
         np.concatenate([each.numpy() for each in part]).astype(kind)

@@ -257,7 +257,9 @@ def test_import_copies_what_is_missing_once(command):
     assert command("import", "there")[1][0] == "4 records read, 0 new, 4 were here"
 
 
-@pytest.mark.parametrize("name", ["result.json", "events.jsonl", "masks.safetensors", "weights.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["result.json", "events.jsonl", "masks.safetensors", "weights.safetensors", "SHA256SUMS"]
+)
 def test_import_of_a_damaged_record_copies_nothing(command, name):
     command("run", "toys.toml", "--records", "there")
     path = Path("there") / ids("there")[-1] / name

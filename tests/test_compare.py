@@ -19,7 +19,7 @@ def pair(folder):
     record = fixture.write(folder / "runs", fixture.config())
     other = folder / "elsewhere" / record.id
     shutil.copytree(record.path, other)
-    return record, other
+    return record, fixture.unsealed(other)
 
 
 def edit(path, change):

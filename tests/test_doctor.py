@@ -13,6 +13,7 @@ import pytest
 
 import dying
 import records_fixture as fixture
+from damage import flip
 from sparsebench import aside, checkpoints, index, records, redoing
 from sparsebench.cli import doctor as cli
 from sparsebench.data import fetch
@@ -199,6 +200,10 @@ def test_data_sets_are_found_checked_and_never_downloaded(monkeypatch, tmp_path)
 
 
 DAMAGE = {
+    "a bit of weights": lambda path: flip(path / "weights.safetensors"),
+    "a line less": lambda path: (path / "events.jsonl").write_text(
+        "".join((path / "events.jsonl").read_text().splitlines(True)[:-1])
+    ),
     "no config": lambda path: (path / "config.json").unlink(),
     "torn events": lambda path: (path / "events.jsonl").write_text('{"kind": '),
     "masks of other bits": lambda path: shutil.copy(path / "weights.safetensors", path / "masks.safetensors"),
@@ -218,6 +223,15 @@ def test_a_damaged_record_is_found_and_the_remedy_is_a_command(damage, runs):
     (what,) = [what for level, what in found if level == "problem"]
     assert f"→ sparsebench rm {path.name}" in what
     assert ("ok", "1 records can be read → ") in found
+
+
+def test_records_without_digests_are_told_and_sound(runs):
+    assert told(recorded.unsealed, runs) == []
+    name = fixture.unsealed(first(runs)).name
+    level, what = the_one(recorded.unsealed, runs)
+    assert level == "warning"
+    assert what.startswith(f"damage may go unseen in records of older versions, which have no SHA256SUMS: {name} → ")
+    assert the_one(recorded.readable, runs) == ("ok", "2 records can be read → ")
 
 
 def test_a_folder_of_another_name(runs):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import replay
-from sparsebench import plugins, records
+from sparsebench import plugins, records, seals
 from sparsebench.cli import main
 from sparsebench.errors import UserError
 from sparsebench_board import tracking
@@ -108,7 +108,7 @@ def test_a_record_tells_all(command, method, backend):
 
 def check_record(record):
     moved = [records.MOVEMENT] if record.config.method in ("set", "rigl") else []
-    assert sorted(path.name for path in record.path.iterdir()) == sorted([*records.FILES, *moved])
+    assert sorted(path.name for path in record.path.iterdir()) == sorted([*records.FILES, *moved, seals.NAME])
     assert {"cpu", "threads", "device", "commit", "python", "platform", "packages"} <= record.environment.keys()
     assert record.config.backend in record.environment["packages"]
     assert record.config.recipe.steps == record.result["steps"] == 60

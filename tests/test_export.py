@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import small_folder
-from sparsebench import exporting, records, runner, states, tensors
+from sparsebench import exporting, records, runner, seals, states, tensors
 from sparsebench.config import Recipe, RunConfig
 from sparsebench.errors import UserError
 from sparsebench.models import Input
@@ -147,6 +147,7 @@ def test_records_without_running_statistics(command):
     layers = json.loads(file.read_text())
     assert layers["input"] == {"shape": [1, 8, 8], "classes": 10, "width": 1.0}
     file.write_text(json.dumps({"layers": layers["layers"]}))
+    seals.write(file.parent)
     code, out, _ = command("export", id)
     assert (code, out[2]) == (0, "timm has no model lenet-300-100: the file fits this model here")
     with pytest.raises(

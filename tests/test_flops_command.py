@@ -228,7 +228,7 @@ REFUSED = {
     "no number": (["density", "resnet50", "--sparsity", "much"], "--sparsity"),
     "density of nothing": (["density", "resnet50"], "--sparsity"),
     "multiplier": ([*RIGL, "--multiplier", "0"], "--multiplier 0: should be above 0"),
-    "endless": ([*RIGL, "--multiplier", "inf"], "--multiplier inf: should be above 0 and finite"),
+    "endless": ([*RIGL, "--multiplier", "inf"], "--multiplier inf: should be above 0, and at most 1,000,000"),
     "width": ([*RIGL, "--width", "nan"], "--width nan: should be above 0"),
     "match": ([*RIGL, "--match", "bits"], "--match finds the width of method 'small-dense'"),
     "no such role": ([*RIGL, "--depthwise", "dense"], "--depthwise: model 'resnet50' has no such layer"),

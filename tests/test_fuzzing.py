@@ -19,13 +19,14 @@ from hypothesis import strategies as st
 
 import toy
 from damage import damaged, mutated, spoilt, toml_file
-from sparsebench import checkpoints, index, records, runner
+from sparsebench import checkpoints, index, records, runner, seals
 from sparsebench.asked import Asked
 from sparsebench.cli import main
 from sparsebench.cli.work import prepare_all
 from wrong_world import TRAIN, listed
 
 pytest_plugins = ("wrong_world",)
+pytestmark = pytest.mark.usefixtures("watchdog")
 
 FACTOR = int(os.environ.get("SPARSEBENCH_FUZZ", "1"))
 SUITE = tomllib.loads(toy.SUITE) | {
@@ -109,16 +110,26 @@ def test_suites(world, text):
 def test_records(world, data, line):
     with copied(world.folder) as work:
         record = work / "runs" / world.rigl
+        if not (sealed := data.draw(st.booleans())):  # as older versions made them: what is there is all that tells
+            (record / seals.NAME).unlink()
         name = data.draw(st.sampled_from(sorted(path.name for path in record.iterdir())))
-        put(record / name, data.draw(spoilt(name, (record / name).read_bytes())))
+        was, now = (record / name).read_bytes(), data.draw(_recorded(name, (record / name).read_bytes()))
+        put(record / name, now)
         before = listed(work)
         code, _, _ = outcome(world.words(line.split()))
         after = listed(work)
         assert {path: after.get(path) for path in before} == before, "what was there has changed"
         assert code != 2 or after == before, "something was written"
         assert not [path for path in after if ".partial-" in path]
+        if sealed and now != was and (name, now) != (seals.NAME, None) and line.startswith("import"):
+            assert code == 2, "what was not written was taken in"
         if code == 0 and line.startswith("import"):
             assert outcome(["leaderboard", "--records", "new", "--format", "json"])[0] == 0
+
+
+def _recorded(name, content):
+    """One of a record's files, damaged."""
+    return damaged(content) | st.none() if name == seals.NAME else spoilt(name, content)
 
 
 @examples(20)

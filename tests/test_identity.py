@@ -57,7 +57,7 @@ def test_a_pinned_cell():
 SCIENCE = {
     "model": "lenet", "dataset": "mnist", "method": "set", "backend": "jax", "sparsity": 0.98, "seed": 4,
     "distribution": "uniform", "multiplier": 5.0, "rewind": 10, "ticket": Ticket(source="another"),
-    "policy": Roles(stem="dense"), "weights": "a" * 64,
+    "policy": Roles(stem="dense"), "weights": "a" * 64, "continued": "b" * 64,
 }  # fmt: skip
 RECIPE = {
     "optimizer": "adam", "learning_rate": 0.2, "schedule": "constant", "momentum": 0.8, "nesterov": True,

@@ -48,7 +48,7 @@ def test_a_second_reading_reads_the_index_alone(root, read):
 def test_a_document_that_changed_is_read_anew(root, read, name):
     index.read_all(root)
     read.clear()
-    path = next(records.paths(root)) / name
+    path = fixture.unsealed(next(records.paths(root))) / name
     before, text = path.stat(), path.read_text()
     path.write_text(text.replace("5", "6"))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))

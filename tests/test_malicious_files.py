@@ -11,7 +11,7 @@ from PIL import Image
 
 import records_fixture as fixture
 from malicious import Bomb, png
-from sparsebench import checkpoints, index, records, states, suite, tensors
+from sparsebench import checkpoints, index, records, seals, states, suite, tensors
 from sparsebench.cli import main
 from sparsebench.data.cifar import cifar10
 from sparsebench.data.folder import image_folder
@@ -26,6 +26,7 @@ pytest_plugins = ("malicious",)
 
 def test_malicious_arrays_are_refused_wherever_they_lie(arrays, tmp_path):
     record = fixture.write(tmp_path / "runs", fixture.config())
+    fixture.unsealed(record.path)
     for name, read in (("weights", record.weights), ("masks", record.masks)):
         (record.path / f"{name}.safetensors").write_bytes(arrays)
         with pytest.raises(UserError) as raised:
@@ -53,6 +54,7 @@ def test_a_masks_shape_is_a_list_of_lengths(tmp_path, shape):
     record = fixture.write(tmp_path, fixture.config())
     mask = {"fc1": np.zeros(1, np.uint8)}
     tensors.write(record.path / "masks.safetensors", mask, {"shapes": f'{{"fc1": {shape}}}'})
+    seals.write(record.path)
     with pytest.raises(UserError, match=r"masks\.safetensors"):
         record.masks()
 
@@ -71,7 +73,8 @@ def test_malicious_documents_are_refused(tmp_path, mark, monkeypatch, name, kind
     monkeypatch.chdir(tmp_path)
     record = fixture.write(tmp_path / "runs", fixture.config())
     (record.path / name).write_bytes(JSON[kind] or pickle.dumps(Bomb(mark)))
-    if kind == "a tag" and name in ("environment.json", "events.jsonl", "result.json"):
+    seals.write(record.path)
+    if kind == "a tag" and name in ("environment.json", "result.json"):
         records.read(record.path).events()  # any object will do there, and none is more than that
         return
     with pytest.raises(UserError) as raised:
@@ -84,7 +87,8 @@ def test_a_records_id_names_no_other_place(tmp_path, id):
     record = fixture.write(tmp_path / "runs", fixture.config())
     document = json.loads((record.path / "config.json").read_text())
     (record.path / "config.json").write_text(json.dumps(document | {"id": id}))
-    with pytest.raises(UserError, match="cannot name a record"):
+    seals.write(record.path)
+    with pytest.raises(UserError, match=r"config\.json: id: given"):
         records.read(record.path)
     assert main(["export", str(record.path)]) == 2
 

@@ -16,7 +16,7 @@ import pytest
 
 import records_fixture as fixture
 from ports import closed_port
-from sparsebench import records
+from sparsebench import records, seals
 from sparsebench.cli import board
 from sparsebench.errors import UserError
 from sparsebench_board import tracking
@@ -142,6 +142,7 @@ def test_a_record_made_anew_replaces_its_run(found, store):
     mirror(found, *store)
     document = found[0].path / "result.json"
     document.write_text(json.dumps(found[0].result | {"accuracy": 0.5}))
+    seals.write(found[0].path)
     again = [records.read(record.path) for record in found]
     assert mirror(again, *store) == Outcome(present=4, replaced=1)
     parents, children = held(store[0])
@@ -192,6 +193,7 @@ def test_long_series_go_in_batches(tmp_path, store, monkeypatch):
     record = fixture.write(tmp_path / "runs", fixture.config(), 0.9)
     events = [{"kind": "train", "start": i, "stop": i + 1, "loss": i / 1000, "seconds": 0.0} for i in range(2500)]
     (record.path / "events.jsonl").write_text("\n".join(map(json.dumps, events)))
+    seals.write(record.path)
     client, sizes = tracking.load(), []
     original = client.log_batch
 
@@ -213,6 +215,7 @@ def test_what_is_not_finite_is_left_out(tmp_path, store):
     ]
     (record.path / "events.jsonl").write_text("\n".join(map(json.dumps, events)))
     (record.path / "result.json").write_text(json.dumps(record.result | {"steps_per_second": math.inf}))
+    seals.write(record.path)
     assert mirror([records.read(record.path)], *store) == Outcome(new=1)
     ((_, run),) = held(store[0])[1].items()
     history = tracking.connect(store[0]).get_metric_history(run.info.run_id, "train_loss")
@@ -231,8 +234,9 @@ def test_two_commands_at_once_mirror_once(found, store, monkeypatch):
 # ---- what goes wrong ------------------------------------------------------------------------------------------
 
 
-def test_a_damaged_record_costs_only_itself(found, store):
-    (found[0].path / "events.jsonl").write_text('{"kind": "tra')
+@pytest.mark.parametrize("name", ["events.jsonl", "weights.safetensors"])
+def test_a_damaged_record_costs_only_itself(found, store, name):
+    (found[0].path / name).write_text('{"kind": "tra')
     outcome = mirror(found, *store)
     assert (outcome.new, outcome.failed) == (4, 1)
     assert found[0].id in outcome.reasons[0]

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import records_fixture as fixture
+from damage import flip
 from sparsebench import records
 from sparsebench.cli import main
 from sparsebench.config import Recipe, Updates
@@ -85,8 +86,19 @@ def test_other_files_are_fetched_when_they_are_asked_for(tmp_path, store):
         assert ours.keys() == theirs.keys()
         assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
     assert again.movement() is None
+    assert again.verify()
     with pytest.raises(UserError, match=r"record MLflow run \w+ cannot be read .*rewind.safetensors"):
         again.rewind()
+
+
+def test_files_that_changed_in_the_store_are_refused(tmp_path, store):
+    mirror([fixture.write(tmp_path / "runs", fixture.config())], *store)
+    (path,) = store[1].rglob("weights.safetensors")
+    flip(path)
+    (again,) = mirrored.read_all(store[0])
+    assert again.events()
+    with pytest.raises(UserError, match=r"record MLflow run \w+ cannot be read \(weights.safetensors does not match"):
+        again.weights()
 
 
 def test_files_that_cannot_be_fetched_are_one_line(tmp_path, store):
@@ -217,5 +229,5 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(UserError, match=r"MLflow store http://127\.0\.0\.1:1 cannot be used"):
         mirrored.read_all("http://user:secret@127.0.0.1:1")
-    with pytest.raises(UserError, match="gopher://x cannot be read"):
+    with pytest.raises(UserError, match="gopher://x cannot be used"):
         mirrored.read_all("gopher://x")

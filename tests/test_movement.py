@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import records_fixture as fixture
-from sparsebench import movement, noise, records, runner, tensors
+from sparsebench import movement, noise, records, runner, seals, tensors
 from sparsebench.config import Recipe, RunConfig, Updates
 from sparsebench.errors import UserError
 from sparsebench.layers import conv, depthwise, linear
@@ -131,6 +131,7 @@ def test_older_records_tell_nothing(tmp_path):
 def damage(record, **changes):
     arrays, metadata = tensors.read(record.path / records.MOVEMENT)
     tensors.write(record.path / records.MOVEMENT, arrays | changes, metadata)
+    seals.write(record.path)
 
 
 @pytest.mark.parametrize(

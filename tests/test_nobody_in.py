@@ -11,7 +11,7 @@ import pytest
 
 import records_fixture as fixture
 from malicious import dictionary_of_gigabytes
-from sparsebench import bounded
+from sparsebench import bounded, seals
 from sparsebench.cli import main
 from sparsebench.cli.output import printable
 from sparsebench_board import tracking, ui
@@ -181,6 +181,7 @@ def test_names_steer_no_terminal(tmp_path, capfd):
     assert main(["leaderboard", "--records", str(record.path.parent)]) == 0
     (record.path / "events.jsonl").unlink()
     (record.path / "result.json").write_text('{"\x1b[31m": 1}')
+    seals.write(record.path)
     assert main(["leaderboard", "--records", str(record.path.parent)]) == 2
     assert main(["export", str(record.path)]) == 2
     out, err = capfd.readouterr()

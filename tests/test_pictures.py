@@ -181,7 +181,7 @@ def test_layers_of_a_model_need_no_runs(tmp_path, capsys, monkeypatch):
         (["layers", "--model", "resnet50"], "layers of a model need both"),
         (["layers", "--sparsity", "0.9"], "layers of a model need both"),
         (["layers", "--model", "resnet5", "--sparsity", "0.9"], "unknown model 'resnet5'"),
-        (["layers", "--model", "resnet50", "--sparsity", "1"], "--sparsity 1: should be between 0 and 1"),
+        (["layers", "--model", "resnet50", "--sparsity", "1"], "--sparsity 1: should be at least 0 and below 1"),
         (["layers", "--model", "resnet50", "--sparsity", "0.9", "--only", "seed=0"], "leave one of the two out"),
         (["matrix", "--records", "nowhere"], "no records in nowhere"),
         (["matrix", "--records", "RECORDS", "--to", "/nowhere/a.svg"], "cannot write /nowhere/a.svg"),

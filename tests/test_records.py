@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import records_fixture as fixture
-from sparsebench import aside, records, tensors
+from sparsebench import aside, records, seals, tensors
 from sparsebench.errors import UserError
 
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=7)
@@ -70,7 +70,7 @@ def test_documents_and_events_come_back_as_they_were(tmp_path):
     events = fixture.events(0.25, 100)
     found = write(tmp_path, events=events, config=config, accuracy=0.25)
     assert (found.config, found.events(), found.result["accuracy"]) == (config, events, 0.25)
-    assert left_in(found.path) == sorted(records.FILES)
+    assert left_in(found.path) == sorted([*records.FILES, seals.NAME])
 
 
 def test_what_is_no_number_is_not_written(tmp_path):
@@ -93,7 +93,13 @@ def test_names_that_are_no_folder_here_are_refused(tmp_path, id):
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), RuntimeError("bug")])
 @pytest.mark.parametrize(
-    "at", ["sparsebench.records.tensors.write", "sparsebench.records.flush", "pathlib.Path.rename"]
+    "at",
+    [
+        "sparsebench.records.tensors.write",
+        "sparsebench.records.seals.write",
+        "sparsebench.records.flush",
+        "pathlib.Path.rename",
+    ],
 )
 def test_a_writer_that_fails_leaves_nothing(tmp_path, monkeypatch, error, at):
     def fail(*arguments):
@@ -203,8 +209,8 @@ def test_a_copy_takes_a_records_own_files_and_no_links(tmp_path):
     records.copy(found, tmp_path / "here")
     copied = tmp_path / "here" / found.id
     assert left_in(tmp_path / "here") == [found.id]
-    assert left_in(copied) == sorted(records.FILES)
-    for name in records.FILES:
+    assert left_in(copied) == sorted([*records.FILES, seals.NAME])
+    for name in left_in(copied):
         assert (copied / name).read_bytes() == (found.path / name).read_bytes()
         assert not (copied / name).is_symlink()
 
@@ -254,7 +260,7 @@ DAMAGE = {
 
 @pytest.mark.parametrize(("damage", "told"), DAMAGE.values(), ids=DAMAGE)
 def test_damage_is_refused_in_one_line(tmp_path, damage, told):
-    path = fixture.write(tmp_path, fixture.config()).path
+    path = fixture.unsealed(fixture.write(tmp_path, fixture.config()).path)
     damage(path)
     with pytest.raises(UserError) as caught:
         parts(records.read(path))

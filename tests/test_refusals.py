@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import toy
+from sparsebench import seals
 
 pytest_plugins = ("command_line",)
 
@@ -144,6 +145,7 @@ def test_damaged_records_are_named_at_once_and_before_any_run(command, arguments
     shutil.rmtree(lost)
     for path in damaged:
         (path / "layers.json").write_text("{")
+        seals.write(path)
     code, out, err = command(*arguments)
     assert (code, out, len(err)) == (2, [], 2)
     for path, line in zip(damaged, err, strict=True):

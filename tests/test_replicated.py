@@ -193,7 +193,9 @@ def test_one_that_is_asked_to_end_ends_all_and_one_device_goes_on(folder, told, 
 
 
 def test_what_the_first_one_cannot_write_stops_all(told):
+    """A record, that is; without a checkpoint a run goes on, and the first replica says so."""
     assert [each["full"] for each in told] == ["no room"] * 2
+    assert [each["without checkpoints"] for each in told] == [["no room"], []]
 
 
 def test_replicas_of_two_runs_are_refused(told):

@@ -141,12 +141,12 @@ def test_nothing_goes_unasked(command, runs, answer):
     assert err[0].startswith("error: there is no terminal to ask at, and nothing was done: --yes goes ahead unasked")
     answer("")
     code, out, err = command("rm", "--only", "method=rigl")
-    assert (code, err) == (1, ["Remove 2 runs, 14 kB for good? [y/N] nothing was removed"])
-    assert out[2].split() == ["lenet-300-100", "on", "digits", "rigl", "0.9", "torch", "0,", "1", "14", "kB"]
+    assert (code, err) == (1, ["Remove 2 runs, 15 kB for good? [y/N] nothing was removed"])
+    assert out[2].split() == ["lenet-300-100", "on", "digits", "rigl", "0.9", "torch", "0,", "1", "15", "kB"]
     assert dying.tree(runs) == before
     answer("y")
     code, out, _ = command("rm", "--only", "method=rigl", "--no-mlflow")
-    assert (code, out[-1]) == (0, "removed: 2 runs, 14 kB")
+    assert (code, out[-1]) == (0, "removed: 2 runs, 15 kB")
     assert not [id for id in ids(runs) if "rigl" in id]
     assert len(ids(runs)) == 4
 

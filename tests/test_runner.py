@@ -220,7 +220,7 @@ def train(start, stop, seconds):
 
 
 def update(seconds, replaces_step):
-    return {"kind": "update", "seconds": seconds, "replaces_step": replaces_step}
+    return {"kind": "update", "iteration": 10, "seconds": seconds, "replaces_step": replaces_step}
 
 
 def test_speed_is_that_of_the_undisturbed_steps():
@@ -248,7 +248,9 @@ def test_a_segment_that_a_run_diverged_in_counts_and_no_steps_have_no_speed():
     journal = Journal([train(0, 10, 9.0), lost])
     assert journal.steps_per_second() == pytest.approx(20 / (20 * 0.2))
     assert journal.seconds() == {"train": 11.0, "update": 0, "evaluate": 0}
-    assert Journal([{"kind": "diverged", "during": "update", "seconds": 1.0}]).steps_per_second() is None
+    assert (
+        Journal([{"kind": "diverged", "during": "update", "iteration": 0, "seconds": 1.0}]).steps_per_second() is None
+    )
 
 
 def test_speed_of_what_took_no_time_is_finite():

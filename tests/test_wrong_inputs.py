@@ -9,6 +9,7 @@ from wrong_inputs import records as damages
 from wrong_world import listed
 
 pytest_plugins = ("wrong_world",)
+pytestmark = pytest.mark.usefixtures("watchdog")
 
 AREAS = {
     "commands": commands.ROWS, "settings": settings.ROWS, "suites": suites.ROWS, "records": damages.ROWS,

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 import tasks
-from sparsebench import checkpoints, runner, tensors
+from sparsebench import checkpoints, records, runner, tensors
 from sparsebench.cli import main
 from sparsebench.cli.signals import Ended, as_exceptions
 from sparsebench.config import Recipe, RunConfig, Updates
@@ -125,24 +125,25 @@ def run(root, launch, prepared, progress=lambda done, steps: None, **keep):
         return str(error)
 
 
-def full(root, checkpoint):
+def full(root, *content):
     raise UserError("no room")
 
 
 def runs(folder, launch, rank):
     """Every replica has a folder of records of its own: only the first one's may be used."""
     root = folder / f"root-{rank}"
-    write = checkpoints.write
+    write = checkpoints.write, records.write
     told = {
         "straight": run(root / "straight", launch, run_of()),
         "cut": run(root / "cut", launch, run_of(), cut),
         "continued": run(root / "one", launch, run_of()),
         "other": run(root / "other", launch, run_of(seed=rank)),
     }
-    checkpoints.write = full
-    told["full"] = run(root / "full", launch, run_of(), every=0)
-    checkpoints.write = write
-    return told
+    said = []
+    checkpoints.write, records.write = full, full
+    told["full"] = run(root / "full", launch, run_of(), every=0, tell=said.append)
+    checkpoints.write, records.write = write
+    return told | {"without checkpoints": sorted(set(said))}
 
 
 SUITE = """

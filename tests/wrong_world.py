@@ -70,7 +70,7 @@ def work(world, tmp_path, monkeypatch):
     return work
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def watchdog():
     """What is worked on without end is ended, and fails."""
 

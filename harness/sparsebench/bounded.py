@@ -5,11 +5,13 @@ Sizes are looked at before memory is taken. A file that grows while it is read i
 
 from __future__ import annotations
 
+import hashlib
 import os
 import resource
 import stat
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 
 DOCUMENT = 1 << 26
@@ -26,21 +28,37 @@ def content(path: Path, most: int) -> bytes:
         OSError: it cannot be read.
         ValueError: it is larger than `most` bytes, or no regular file: a pipe would be waited for, a device has no end.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    with open(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
+    with _opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise ValueError(f"{path.name} has {size:,} bytes, which is more than the {most:,} that are read")
+        return file.read(size)
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[BufferedReader]:
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError(f"{path.name} is no regular file")
-        if found.st_size > most:
-            raise ValueError(f"{path.name} has {found.st_size:,} bytes, which is more than the {most:,} that are read")
-        return file.read(found.st_size)
+        yield file
 
 
 def own(path: Path, most: int) -> bytes:
     """What is in a file that belongs to a folder: the same, but never through a link, which may lead out of it."""
+    _refuse_link(path)
+    return content(path, most)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of such a file, however large, in hexadecimal digits; raises as `own` does."""
+    _refuse_link(path)
+    with _opened(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _refuse_link(path: Path) -> None:
     if path.is_symlink():
         raise ValueError(f"{path.name} is a link, which may lead anywhere: put the file itself there")
-    return content(path, most)
 
 
 def json_room() -> int:

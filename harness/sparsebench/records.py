@@ -14,6 +14,8 @@ all. Nothing in it is ever executed: JSON, JSON lines and safetensors.
     masks.safetensors    final masks, bit-packed in canonical flat order (uint8), shapes in the metadata
     movement.safetensors how masks moved (sparsebench.movement), where they did; older records have none
     rewind.safetensors   the same at the step that tickets rewind to, where the run was asked to keep them
+    SHA256SUMS           digests of all these (sparsebench.seals): what is read is held against them; older records have
+                         none, and are read as they are
 
 Weights and masks of a run that diverged are those it ended with: hardly a finite number among them may be left.
 """
@@ -28,19 +30,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from pydantic_core import from_json
 
-from sparsebench import bits, bounded, divergence, forms, mistakes, movement, tensors
+from sparsebench import bits, bounded, divergence, forms, mistakes, movement, seals, tensors
 from sparsebench.aside import aside, flush
 from sparsebench.config import RunConfig
 from sparsebench.divergence import Divergence
 from sparsebench.errors import UserError
 from sparsebench.movement import Movement
+from sparsebench.reading import document, reading
+from sparsebench.seals import Files
 
 Json = dict[str, Any]
 SCHEMA = 1
@@ -50,6 +53,8 @@ BRIEF = ("config", "environment", "result")
 NAME = re.compile(forms.NAME)
 REWIND, MOVEMENT = "rewind.safetensors", "movement.safetensors"
 FILES = (*(f"{name}.json" for name in DOCUMENTS), "events.jsonl", "weights.safetensors", "masks.safetensors")
+ALL = (*FILES, REWIND, MOVEMENT)
+"""Those that a record has, and those that it may have."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +76,19 @@ class Record:
         """The path of one of its files, if it has it."""
         return self.find(name) if self.find else self.path / name
 
+    @property
+    def files(self) -> Files:
+        """Its files, as they were written."""
+        return Files(self.file)
+
+    def verify(self) -> bool:
+        """Hold every file against its digest; False: it is of an older version, and has none. Raises as `events`."""
+        with reading(self.path):
+            return self.files.verify(ALL)
+
     def own(self) -> list[Path]:
         """Its files that are there; no links, and nothing that somebody put beside them."""
-        paths = [self.path / name for name in (*FILES, REWIND, MOVEMENT)]
+        paths = [self.path / name for name in (*ALL, seals.NAME)]
         return [path for path in paths if path.is_file() and not path.is_symlink()]
 
     @property
@@ -88,8 +103,8 @@ class Record:
 
     @cached_property
     def _table(self) -> Json:
-        with _reading(self.path):
-            table = _document(self.file("layers.json"))
+        with reading(self.path):
+            (table,) = _documents(self.files, "layers")
             forms.check("layers.json", forms.Layers, table)
             return table
 
@@ -101,8 +116,8 @@ class Record:
         Raises:
             UserError: the file is missing or damaged; so do the other two.
         """
-        with _reading(self.path):
-            content = bounded.own(self.file("events.jsonl"), bounded.json_room())
+        with reading(self.path):
+            (content,) = self.files.contents(["events.jsonl"], bounded.json_room())
             events = [from_json(line) for line in content.splitlines()]
             for event in events:
                 forms.check_event("events.jsonl", event)
@@ -110,28 +125,27 @@ class Record:
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """Final parameters and running statistics: name -> array, canonical layout."""
-        with _reading(self.path):
-            return tensors.read(self.file("weights.safetensors"))[0]
+        with reading(self.path):
+            return self.files.arrays("weights.safetensors")[0]
 
     def rewind(self) -> dict[str, NDArray[Any]]:
         """The same at the step that tickets rewind to: name -> array, canonical layout."""
-        with _reading(self.path):
-            return tensors.read(self.file(REWIND))[0]
+        with reading(self.path):
+            return self.files.arrays(REWIND)[0]
 
     def masks(self) -> dict[str, NDArray[np.bool_]]:
         """Final masks: layer name -> bool, canonical shape; none for a dense run."""
-        with _reading(self.path):
-            packed, metadata = tensors.read(self.file("masks.safetensors"), bits.COPIES)
+        with reading(self.path):
+            packed, metadata = self.files.arrays("masks.safetensors", bits.COPIES)
             shapes = document("masks.safetensors", metadata["shapes"])
             return {name: bits.unpacked(packed[name], shape) for name, shape in shapes.items()}
 
     def movement(self) -> Movement | None:
         """How the masks moved; None for masks that never did, and for older records."""
-        path = self.file(MOVEMENT)
-        if not path.is_file():
-            return None
-        with _reading(self.path):
-            found = movement.from_file(*tensors.read(path))
+        with reading(self.path):
+            if not self.files.has(MOVEMENT):
+                return None
+            found = movement.from_file(*self.files.arrays(MOVEMENT))
             layers = [(layer["name"], layer["size"]) for layer in self.layers]
             if list(zip(found.layers, found.sizes, strict=True)) != layers:
                 raise ValueError(f"{MOVEMENT} is of other layers than layers.json")
@@ -146,8 +160,13 @@ def paths(root: Path) -> Iterator[Path]:
     if not root.is_dir():
         return
     for path in sorted(root.iterdir()):
-        if not path.name.startswith(".") and (path / "result.json").is_file():
+        if not path.name.startswith(".") and is_there(path):
             yield path
+
+
+def is_there(path: Path) -> bool:
+    """Whether that folder is a record: a whole one, or what is left of one, which reading it will tell."""
+    return any((path / f"{name}.json").is_file() for name in ("result", "config"))
 
 
 def read_all(root: Path) -> list[Record]:
@@ -165,8 +184,8 @@ def read(path: Path) -> Record:
     Raises:
         UserError: a document is missing, damaged or of another schema.
     """
-    with _reading(path):
-        record = of(path, *(_document(path / f"{name}.json") for name in BRIEF))
+    with reading(path):
+        record = of(path, *_documents(Files(path.joinpath), *BRIEF))
     _ = record.layers  # read now: a record that is damaged is refused as a whole
     return record
 
@@ -184,42 +203,9 @@ def of(path: Path, identity: Json, environment: Json, result: Json) -> Record:
     return Record(path, identity["id"], config, identity, environment, result, divergence.of(result))
 
 
-@contextmanager
-def _reading(path: Path) -> Generator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = f"{error.strerror}: {Path(str(error.filename)).name}"
-    except ValidationError as error:
-        reason = "; ".join(mistakes.lines(error, RunConfig, mistakes.dotted))
-    except KeyError as error:
-        reason = f"it lacks {error}"
-    except (ValueError, TypeError) as error:
-        reason = str(error)
-    else:
-        return
-    raise UserError(
-        f"record {path} cannot be read ({' '.join(reason.split())}): remove that folder, then run or copy it again"
-    )
-
-
-def _document(path: Path) -> Json:
-    return document(path.name, bounded.own(path, bounded.DOCUMENT))
-
-
-def document(name: str, text: bytes | str) -> Json:
-    """The object that is the content of a file of that name.
-
-    Raises:
-        TypeError, ValueError: it is none.
-    """
-    try:
-        found = from_json(text)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
-    if not isinstance(found, dict):
-        raise TypeError(f"{name} holds no object")
-    return cast("Json", found)
+def _documents(files: Files, *names: str) -> list[Json]:
+    names = tuple(f"{name}.json" for name in names)
+    return [*map(document, names, files.contents(names, bounded.DOCUMENT))]
 
 
 # ---- writing --------------------------------------------------------------------------------------------------
@@ -255,6 +241,7 @@ def write(
             tensors.write(folder / REWIND, rewind, {})
         if moved is not None:
             tensors.write(folder / MOVEMENT, moved.arrays(), moved.metadata())
+        seals.write(folder)
     return root / id
 
 
@@ -265,7 +252,7 @@ def copy(record: Record, root: Path) -> None:
         UserError: it cannot be written.
     """
     with _new(root, record.id, _place) as folder:
-        there = [name for name in (REWIND, MOVEMENT) if (record.path / name).is_file()]
+        there = [name for name in (REWIND, MOVEMENT, seals.NAME) if (record.path / name).is_file()]
         if record.config.rewind and not record.diverged:  # it may not have come so far
             there = list(dict.fromkeys((REWIND, *there)))
         for name in (*FILES, *there):

@@ -18,6 +18,7 @@ from pathlib import Path
 from pydantic_core import from_json
 
 from sparsebench import bounded, records
+from sparsebench.reading import document
 from sparsebench.records import BRIEF, Record
 
 TAG, DIGEST, RUN = "sparsebench.documents", "sparsebench.record", "sparsebench.run_id"
@@ -37,9 +38,10 @@ def texts(record: Record) -> Texts:
     """The documents of a record as they lie on disk.
 
     Raises:
-        OSError: one cannot be read.
+        OSError, ValueError: one cannot be read, or is not what was written.
     """
-    return {name: bounded.own(record.file(f"{name}.json"), bounded.DOCUMENT) for name in BRIEF}
+    contents = record.files.contents([f"{name}.json" for name in BRIEF], bounded.DOCUMENT)
+    return dict(zip(BRIEF, contents, strict=True))
 
 
 def digest(documents: Texts) -> str:
@@ -79,5 +81,5 @@ def record(documents: Texts, path: Path, find: Callable[[str], Path]) -> Record:
     Raises:
         KeyError, TypeError, ValueError: they lack something, or are of another schema.
     """
-    identity, environment, result = (records.document(f"{name}.json", documents[name]) for name in BRIEF)
+    identity, environment, result = (document(f"{name}.json", documents[name]) for name in BRIEF)
     return replace(records.of(path, identity, environment, result), find=find)

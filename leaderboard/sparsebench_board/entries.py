@@ -53,8 +53,10 @@ def entry(record: Record, cell: Cell) -> Entry:
     """Everything about one record of a cell.
 
     Raises:
-        OSError, ValueError, KeyError, TypeError: a file of the record is missing, damaged or lacks something.
+        UserError, OSError, ValueError, KeyError, TypeError: a file of the record is missing, damaged, not what was
+            written, or lacks something.
     """
+    record.verify()
     texts = documents.texts(record)
     own = {"seed": str(record.config.seed), RUN: record.id, DIGEST: documents.digest(texts), KIND: "run"}
     started, finished = _milliseconds(record.environment["started"]), _milliseconds(record.result["finished"])
@@ -85,7 +87,7 @@ def _tags(cell: Cell) -> dict[str, str]:
 
 
 def digest(record: Record) -> str:
-    """That of its documents as they lie on disk; raises OSError."""
+    """That of its documents as they lie on disk; raises OSError, ValueError."""
     return documents.digest(documents.texts(record))
 
 

@@ -6,30 +6,59 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from damage import flip
+from sparsebench import seals
 from wrong_inputs import Wrong, file
 
 REMEDY = "remove that folder, then run or copy it again"
+UNLIKE = "{} does not match its digest in SHA256SUMS"
 
 
 def _record(folder: Path) -> Path:
     return next(path for path in sorted((folder / "runs").iterdir()) if "_rigl_" in path.name)
 
 
+def _older(folder: Path) -> Path:
+    """The same as an older version made it, without digests: what is in it is all that can be judged."""
+    (_record(folder) / seals.NAME).unlink()
+    return _record(folder)
+
+
+def flipped(name: str) -> Callable[[Path], None]:
+    """Flips a bit of one file of a record."""
+    return lambda folder: flip(_record(folder) / name)
+
+
+def removed(name: str) -> Callable[[Path], None]:
+    """Takes it away, but not its digest."""
+    return lambda folder: (_record(folder) / name).unlink()
+
+
+def shortened(name: str) -> Callable[[Path], None]:
+    """Takes the last line from it."""
+
+    def prepare(folder: Path) -> None:
+        path = _record(folder) / name
+        path.write_text("".join(path.read_text().splitlines(True)[:-1]))
+
+    return prepare
+
+
 def content(name: str, text: bytes | str) -> Callable[[Path], None]:
     """Gives one file of a record another content."""
-    return lambda folder: file(name, text)(_record(folder))
+    return lambda folder: file(name, text)(_older(folder))
 
 
 def missing(name: str) -> Callable[[Path], None]:
     """Removes it."""
-    return lambda folder: (_record(folder) / name).unlink()
+    return lambda folder: (_older(folder) / name).unlink()
 
 
 def changed(name: str, *where: str, value: Any) -> Callable[[Path], None]:
     """Puts another value into a document of a record; None: takes it out."""
 
     def prepare(folder: Path) -> None:
-        path = _record(folder) / name
+        path = _older(folder) / name
         document = json.loads(path.read_text())
         table = document
         for key in where[:-1]:
@@ -46,7 +75,7 @@ def cut(name: str) -> Callable[[Path], None]:
     """Halves it; of lines, ends within the last."""
 
     def prepare(folder: Path) -> None:
-        path = _record(folder) / name
+        path = _older(folder) / name
         content = path.read_bytes()
         path.write_bytes(content[:-2] if name.endswith(".jsonl") else content[: len(content) // 2])
 
@@ -66,6 +95,7 @@ def linked(folder: Path) -> None:
 BOARD = "leaderboard"
 DAMAGES = {
     "config.json is missing": (missing("config.json"), "No such file or directory: config.json"),
+    "result.json is missing": (missing("result.json"), "No such file or directory: result.json"),
     "config.json is empty": (content("config.json", ""), "config.json: "),
     "config.json is a list": (content("config.json", "[]"), "config.json holds no object"),
     "config.json is binary": (content("config.json", b"\xff\xfe\x00"), "config.json: "),
@@ -92,6 +122,8 @@ DAMAGES = {
     "training_flops is text": (changed("result.json", "training_flops", value="many"), "training_flops"),
     "training_flops below 0": (changed("result.json", "training_flops", value=-1), "training_flops"),
     "seconds is a number": (changed("result.json", "seconds", value=3), "seconds"),
+    "a bit of the result": (flipped("result.json"), UNLIKE.format("result.json")),
+    "a bit of the digests": (flipped("SHA256SUMS"), "SHA256SUMS is damaged"),
 }
 """What `leaderboard` reads of a record."""
 
@@ -123,6 +155,37 @@ DEEPER = {
     "train, a ticket with other masks": (
         "train --dataset dots --backend toy --recipe.batch-size 4 --ticket.source RIGL --sparsity 0.9",
         cut("masks.safetensors"), "masks.safetensors is damaged",
+    ),
+    "export, a bit of weights": ("export RIGL", flipped("weights.safetensors"), UNLIKE.format("weights.safetensors")),
+    "export, a digest less": ("export RIGL", shortened("SHA256SUMS"), "SHA256SUMS has no digest of weights"),
+    "export, a bit of masks": ("export RIGL", flipped("masks.safetensors"), UNLIKE.format("masks.safetensors")),
+    "compare, an event less": ("compare RIGL DENSE", shortened("events.jsonl"), UNLIKE.format("events.jsonl")),
+    "compare, a bit of weights": (
+        "compare DENSE RIGL", flipped("weights.safetensors"), UNLIKE.format("weights.safetensors"),
+    ),
+    "import, an event less": (
+        "import runs --records new", shortened("events.jsonl"), UNLIKE.format("events.jsonl"),
+    ),
+    "import, a bit of movement": (
+        "import runs --records new", flipped("movement.safetensors"), UNLIKE.format("movement.safetensors"),
+    ),
+    "import, movement is gone": (
+        "import runs --records new", removed("movement.safetensors"), "No such file or directory: movement",
+    ),
+    "import, the result is gone": (
+        "import runs --records new", removed("result.json"), "No such file or directory: result.json",
+    ),
+    "run, the result is gone": (
+        "run toys.toml --only method=rigl", removed("result.json"), "No such file or directory: result.json",
+    ),
+    "train, the result is gone": (
+        "train --dataset dots --backend toy --recipe.batch-size 4 --recipe.steps 12 --updates.delta-t 2 --sparsity 0.5",
+        removed("result.json"), "No such file or directory: result.json",
+    ),
+    "plot curves, an event less": ("plot curves", shortened("events.jsonl"), UNLIKE.format("events.jsonl")),
+    "train, a ticket with a bit of masks": (
+        "train --dataset dots --backend toy --recipe.batch-size 4 --ticket.source RIGL --sparsity 0.9",
+        flipped("masks.safetensors"), UNLIKE.format("masks.safetensors"),
     ),
     "ui, a damaged record": ("ui", cut("config.json"), "config.json: "),
 }  # fmt: skip

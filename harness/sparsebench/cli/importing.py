@@ -48,11 +48,12 @@ def importing(
 
 
 def _sound(record: store.Record) -> store.Record:
-    """The record, if the rest of it can be read too and it is what its name says."""
+    """The record, if the rest of it can be read too, is what was written, and is what its name says."""
     if record.path.name != record.id:
         raise UserError(f"record {record.path} holds the run {record.id}: rename the folder to that")
     record.events()
     record.masks()
     record.weights()
     record.movement()
+    record.verify()
     return record

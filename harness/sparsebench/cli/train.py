@@ -128,8 +128,7 @@ def train(
     redone = doing.left(entries, records) if again else []
     if redone and not doing.agreed(redone, records, yes):
         return 1
-    if recorded(records, entry.id) and entry not in redone:
-        say("recorded before:")
+    before = recorded(records, entry.id) and entry not in redone
     work = partial(
         train_one, data=data, records=records, device=device, weights=weights, every=every, devices=devices,
         checkpoint=checkpoint,
@@ -142,7 +141,7 @@ def train(
     if not speaks():
         return 0
     record = read(records / entry.id)
-    for line in summary(entry, record):
+    for line in (*(["recorded before:"] if before else []), *summary(entry, record)):
         say(line)
     if mlflow:
         board.mirror_pending([record], records)

@@ -92,9 +92,14 @@ def _xz(packed: BinaryIO, most: int) -> bytes:
         ) from error
     unpacking, found = lzma.LZMADecompressor(memlimit=DICTIONARY), bytearray()
     try:
-        while len(found) < most and not unpacking.eof:
+        while len(found) < most:
             more = packed.read(CHUNK) if unpacking.needs_input else b""
-            if unpacking.needs_input and not more:
+            if unpacking.eof:
+                more = unpacking.unused_data or packed.read(CHUNK)
+                if not more:
+                    break
+                unpacking = lzma.LZMADecompressor(memlimit=DICTIONARY)  # another stream: they are one file
+            elif unpacking.needs_input and not more:
                 raise EOFError
             found += unpacking.decompress(more, most - len(found))
     except lzma.LZMAError as error:

@@ -13,7 +13,8 @@ AREAS: Mapping[str, Sequence[Check]] = {
     "devices": (devices.cores, devices.memory, devices.backends),
     "data": (data.archives,),
     "records": (
-        recorded.readable, recorded.halves, recorded.partial, recorded.unfinished, recorded.again, recorded.indexed,
+        recorded.readable, recorded.unsealed, recorded.halves, recorded.partial, recorded.unfinished, recorded.again,
+        recorded.indexed,
     ),
     "MLflow": (store.usable,),
     "disk": (space.writable, space.room),

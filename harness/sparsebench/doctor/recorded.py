@@ -6,10 +6,11 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from sparsebench import aside, checkpoints, holdings, index, redoing, tensors
+from sparsebench import aside, checkpoints, holdings, index, redoing, seals, tensors
 from sparsebench import records as store
 from sparsebench.doctor.finding import Finding, Place, ok, problem, warning
 from sparsebench.errors import UserError
+from sparsebench.reading import reading
 from sparsebench.sizes import written
 
 FEW = 5
@@ -18,11 +19,11 @@ DAY = 86400.0
 
 
 def readable(place: Place) -> Iterable[Finding]:
-    """Every record, all of its files; of weights what their header says, which the file's length must bear out."""
+    """Every record, each of its files against its digest; of weights without one, their header against the length."""
     if not place.records.is_dir():
         yield ok(f"no records in {place.records} yet: `sparsebench run quick` makes some")
         return
-    paths = list(store.paths(place.records))
+    paths = [path for path in store.paths(place.records) if (path / "result.json").is_file()]  # of others: `halves`
     damaged = [finding for path in paths for finding in _damage(path)]
     yield from damaged[:FEW]
     if len(damaged) > FEW:
@@ -37,15 +38,22 @@ def _damage(path: Path) -> Iterator[Finding]:
         record.events()
         record.masks()
         record.movement()
-        tensors.check(path / "weights.safetensors")
+        with reading(path):
+            tensors.check(path / "weights.safetensors")
+        record.verify()
         if record.id != path.name:
             yield problem(f"record {path} holds the run {record.id}", "rename the folder to that")
     except UserError as error:
         yield problem(str(error).rpartition(": ")[0], f"sparsebench rm {path.name}, then run or copy it again")
-    except (OSError, ValueError) as error:
-        reason = f"{error.strerror}: weights.safetensors" if isinstance(error, OSError) else str(error)
-        yield problem(
-            f"record {path} cannot be read ({reason})", f"sparsebench rm {path.name}, then run or copy it again"
+
+
+def unsealed(place: Place) -> Iterable[Finding]:
+    """Records without digests, in which nobody sees a changed bit."""
+    paths = [path.name for path in store.paths(place.records) if not (path / seals.NAME).exists()]
+    if paths:
+        yield warning(
+            f"damage may go unseen in records of older versions, which have no {seals.NAME}: {_some(paths)}",
+            "nothing: they are read as ever, and runs done again have it",
         )
 
 
