@@ -25,7 +25,7 @@ from sparsebench.journal import KINDS
 from sparsebench.method import never
 from sparsebench.prepare import Prepared, prepare
 from sparsebench.trainer import Task
-from sparsebench.worker import Event, Failed, Finished, Progressed, Report, Started
+from sparsebench.worker import Event, Failed, Finished, Lost, Progressed, Report, Started
 
 WORK = {"cpu": 2e11, "cuda": 1e13}
 """FLOPs of what is measured at once, about: seconds."""
@@ -95,6 +95,8 @@ def _note(result: Calibrations, kind: Kind, event: Event, began: dict[Kind, floa
             result.found[kind] = event.result
         case Failed():
             result.failed[kind] = event
+        case Lost():  # the pool gives no job twice
+            pass
 
 
 def _examples(runs: Sequence[tuple[RunConfig, Prepared]]) -> dict[Kind, tuple[RunConfig, ...]]:

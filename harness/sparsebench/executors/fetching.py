@@ -6,19 +6,19 @@ record is read before. Nothing but the files of a record and of a checkpoint is 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from sparsebench import checkpoints, records
+from sparsebench import checkpoints, records, seals
 from sparsebench.aside import aside, flush
 from sparsebench.errors import UserError
 
 Parcel = Mapping[str, bytes]
 """What is in files, by their paths in the folder of records."""
 
-FILE = re.compile(r"[a-z]+\.(json|jsonl|safetensors)")
+OF_RECORDS = frozenset((*records.ALL, seals.NAME))
+OF_CHECKPOINTS = frozenset((checkpoints.PROGRESS, *(f"{part}.safetensors" for part in checkpoints.PARTS)))
 
 
 def record(root: Path, id: str) -> dict[str, bytes]:
@@ -55,12 +55,14 @@ def unpack(parcel: Parcel, root: Path) -> None:
 
 
 def _place(folder: PurePosixPath, files: Parcel, root: Path) -> None:
-    id, kept = folder.name, folder.parent
-    if kept.parent == PurePosixPath(checkpoints.FOLDER):
-        id, fits = kept.name, folder.name.isdigit()
-    else:
-        fits = len(folder.parts) == 1
-    if not (fits and records.NAME.fullmatch(id) and all(FILE.fullmatch(name) for name in files)):
+    match folder.parts:
+        case (id,):
+            fits = OF_RECORDS.issuperset(files)
+        case (checkpoints.FOLDER, id, done):
+            fits = OF_CHECKPOINTS.issuperset(files) and done.isdigit()
+        case _:
+            id, fits = "", False
+    if not (fits and records.NAME.fullmatch(id)):
         raise UserError(f"a worker sends {folder}, which is no record and no checkpoint: is it of another version?")
     try:
         with aside((root / folder).parent) as new:
