@@ -84,7 +84,7 @@ def test_closing_leaves_no_process(resources, tmp_path):
     executor = on_ray.sized(resources, 1, "cpu", 1)
     with closing(executor.run(errands.run, errands.jobs(tmp_path, "wait", "fine"), tmp_path / "log")) as events:
         next(event for _, event in events if isinstance(event, Progressed))
-        while not (tmp_path / "pid").exists():
+        while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()):
             time.sleep(0.05)
         pid = int((tmp_path / "pid").read_text())
         assert alive(pid)

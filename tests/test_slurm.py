@@ -52,7 +52,7 @@ def test_closing_cancels_what_runs_and_leaves_no_process(tmp_path):
         Slurm(1, **LOCAL).run(errands.run, errands.jobs(tmp_path, "wait", "fine"), tmp_path / "log")
     ) as events:
         next(event for _, event in events if isinstance(event, Progressed))
-        while not (tmp_path / "pid").exists():
+        while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()):
             time.sleep(0.05)
         pid = int((tmp_path / "pid").read_text())
         assert alive(pid)
