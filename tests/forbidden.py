@@ -8,7 +8,7 @@ import ast
 
 MODULES = {
     "pickle", "_pickle", "cPickle", "pickle5", "cloudpickle", "dill", "marshal", "shelve", "joblib", "yaml", "ruamel",
-    "jsonpickle", "runpy", "code", "codeop", "pty", "builtins", "imp",
+    "submitit", "jsonpickle", "runpy", "code", "codeop", "pty", "builtins", "imp",
 }  # fmt: skip
 """Whose every use executes."""
 BUILTINS = {"eval", "exec", "compile", "__import__", "execfile", "__builtins__", "breakpoint"}
