@@ -118,6 +118,22 @@ def test_no_link_leads_out_of_a_record(tmp_path, capsys, name, sealed):
         assert not (tmp_path / "runs").exists(), capsys.readouterr()
 
 
+@pytest.mark.parametrize("name", [*records.ALL, seals.NAME])
+def test_a_copy_takes_no_link_and_no_content_but_that_of_the_list(tmp_path, name):
+    """Whatever was looked at before: a file may be exchanged for another, or for a link, in between."""
+    found = fixture.write(tmp_path / "there", fixture.config(), moved=fixture.movement(np.eye(20, 50) > 0))
+    (tmp_path / "secret").write_text("secret")
+    (found.path / name).unlink(missing_ok=True)
+    (found.path / name).symlink_to(tmp_path / "secret")
+    with pytest.raises(UserError, match=f"{name} is a link"):
+        records.copy(found, tmp_path / "here")
+    (found.path / name).unlink()
+    (found.path / name).write_text("other")
+    with pytest.raises(UserError, match=f"{name} (does not match its digest|is damaged)|no digest of {name}"):
+        records.copy(found, tmp_path / "here")
+    assert list((tmp_path / "here").iterdir()) == []
+
+
 # ---- suites ---------------------------------------------------------------------------------------------------
 
 GRID = '[task]\nmodel = "lenet-300-100"\ndataset = "digits"\n[recipe]\nsteps = 9\n[grid]\nmethods = ["static"]\n'

@@ -212,22 +212,6 @@ def test_a_copy_takes_a_records_own_files(tmp_path):
         assert (copied / name).read_bytes() == (found.path / name).read_bytes()
 
 
-@pytest.mark.parametrize("name", [*records.ALL, seals.NAME])
-def test_a_copy_takes_no_link_and_no_content_but_that_of_the_list(tmp_path, name):
-    """Whatever was looked at before: a file may be exchanged for another, or for a link, in between."""
-    found = fixture.write(tmp_path / "there", fixture.config(), moved=fixture.movement(np.eye(20, 50) > 0))
-    (tmp_path / "secret").write_text("secret")
-    (found.path / name).unlink(missing_ok=True)
-    (found.path / name).symlink_to(tmp_path / "secret")
-    with pytest.raises(UserError, match=f"{name} is a link"):
-        records.copy(found, tmp_path / "here")
-    (found.path / name).unlink()
-    (found.path / name).write_text("other")
-    with pytest.raises(UserError, match=f"{name} (does not match its digest|is damaged)|no digest of {name}"):
-        records.copy(found, tmp_path / "here")
-    assert left_in(tmp_path / "here") == []
-
-
 # ---- damage ---------------------------------------------------------------------------------------------------
 
 
