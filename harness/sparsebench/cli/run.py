@@ -11,7 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter, validators
 from rich.console import Console
 
-from sparsebench import pool, suite
+from sparsebench import pool, redoing, suite
 from sparsebench.aside import sweep
 from sparsebench.asked import from_weights
 from sparsebench.cli import again as doing
@@ -101,6 +101,7 @@ def run(
         return 0
     if redone and not doing.agreed(redone, records, yes):
         return 1
+    redoing.sweep(records)
     work = partial(train_one, data=data, records=records, device=device, weights=weights, every=every, devices=devices)
     ends = dict[str, Event]()
     if launch := launched():
@@ -118,7 +119,7 @@ def run(
         say(f"next: {with_records('sparsebench ui', records)}")
     if line := lost.told(entries, found):
         warn(line)
-    doing.told(redone, ends, records)
+    doing.told(entries, ends, records)
     _report(failures, entries, records / LOG)
     return 1 if failures else 0
 

@@ -13,7 +13,7 @@ from cyclopts import Group, Parameter
 from pydantic import Field, model_validator
 from rich.console import Console
 
-from sparsebench import handover, plugins, states
+from sparsebench import handover, plugins, redoing, states
 from sparsebench.aside import sweep
 from sparsebench.asked import Search, asked
 from sparsebench.cli import again as doing
@@ -128,6 +128,7 @@ def train(
     redone = doing.left(entries, records) if again else []
     if redone and not doing.agreed(redone, records, yes):
         return 1
+    redoing.sweep(records)
     before = recorded(records, entry.id) and entry not in redone
     work = partial(
         train_one, data=data, records=records, device=device, weights=weights, every=every, devices=devices,
@@ -145,7 +146,7 @@ def train(
         say(line)
     if mlflow:
         board.mirror_pending([record], records)
-    doing.told(redone, ends, records)
+    doing.told(entries, ends, records)
     return DIVERGED if record.diverged else 0
 
 

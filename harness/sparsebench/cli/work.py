@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sparsebench import launching, redoing
+from sparsebench import checkpoints, launching, redoing
 from sparsebench.asked import Asked
 from sparsebench.cli.devices import absent, check_devices, starting
 from sparsebench.cli.options import CHECKPOINT, RUNS
@@ -170,25 +170,33 @@ def train_one(
             runner.run(prepared, records, device, report, runner.Keep(every, tell), launch or Launch(devices))
     if not speaks():
         return Outcome()
-    differing = differences(records, prepared.id) if again else ()
+    differing = compared_again(records, prepared.id) if again else None
     return Outcome(read(records / prepared.id).diverged, differing)
 
 
-def differences(records: Path, id: str) -> tuple[str, ...]:
-    """What differs between a record and the one that it replaced, which is kept only if anything does.
+def compared_again(records: Path, id: str) -> dict[Path, tuple[str, ...]]:
+    """What differs between a record and each that it has replaced, now or before; where nothing does, that one goes.
 
-    Versions, machine and times do not count.
+    Then the run is no longer to be done again. Another command may have been faster.
+
+    Raises:
+        UserError: nothing can be written there.
     """
+    with checkpoints.held(records, id):
+        found = {path: _differences(path, records / id) for path in redoing.kept(records, id)}
+        if not redoing.is_due(records, id):
+            redoing.unmark(records, id)
+        redoing.drop(records, [path for path, lines in found.items() if not lines])
+    return {path: lines for path, lines in found.items() if lines}
+
+
+def _differences(before: Path, now: Path) -> tuple[str, ...]:
+    """Versions, machine and times do not count."""
     from sparsebench_board.comparing import compared
 
-    if not redoing.before(records, id).is_dir():  # another command was faster
-        return ()
     try:
-        parts = compared(read(redoing.before(records, id)), read(records / id))
+        parts = compared(read(before), read(now))
     except UserError as error:
         return (f"the record before cannot be compared: {error}",)
     found = tuple(f"{part.name}: {part.differences[0]}" for part in parts if part.differences)
-    if all(line.startswith("versions: ") for line in found):
-        redoing.drop(records, id)
-        return ()
-    return found
+    return () if all(line.startswith("versions: ") for line in found) else found
