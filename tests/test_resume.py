@@ -1,7 +1,9 @@
 """A run that is ended anywhere and begun again ends as if it had never stopped; damaged checkpoints are passed over."""
 
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sparsebench import checkpoints, records, runner
+from sparsebench import bounded, checkpoints, records, runner
 from sparsebench.asked import Search, asked
 from sparsebench.cli.work import prepare_all
 from sparsebench.config import Recipe, RunConfig, Updates
@@ -141,6 +143,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(name, how, tmp_path):
     again = runner.run(run, tmp_path / "cut", keep=runner.Keep(tell=told.append))
     assert len(told) == 1
     assert str(file.parent) in told[0]
+    assert "is damaged" in told[0]
     assert "going back to the one before" in told[0]
     assert records.read(again).environment["resumed"] == [before]
     assert same(straight, again) == []
@@ -153,7 +156,42 @@ def test_with_every_checkpoint_damaged_it_begins_from_the_start(tmp_path):
         file.write_text("{}")
     told = []
     assert "resumed" not in records.read(runner.run(run, tmp_path, keep=runner.Keep(tell=told.append))).environment
-    assert len(told) == 2
+    assert [line.rsplit(": ")[-1] for line in told] == [
+        "going back to the one before", "the run begins from the start",
+    ]  # fmt: skip
+
+
+def unreadable(path):
+    raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+
+def forbidden(path):
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+
+PASSING = {
+    "memory": (bounded, "_limits", lambda: iter([1_000_000]), "bytes, which is more than .* free memory, or remove"),
+    "disk": (bounded, "_opened", unreadable, r"Input/output error.* mend what the system says, or remove"),
+    "rights": (bounded, "_opened", forbidden, r"Permission denied.* mend what the system says, or remove"),
+    "schema": (checkpoints, "SCHEMA", checkpoints.SCHEMA + 1, "go on with the version .* that wrote it, or remove"),
+}
+
+
+@pytest.mark.parametrize("name", PASSING)
+def test_what_may_be_whole_is_kept_and_the_run_does_not_begin_anew(name, tmp_path, monkeypatch):
+    run = prepared("rigl", "torch")
+    cut_run(run, tmp_path, 50)
+    place = checkpoints.folder(tmp_path, run.id)
+    before, newest = whole(place)
+    owner, attribute, failing, told = PASSING[name]
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, attribute, failing)
+        with pytest.raises(UserError, match=f"{newest} cannot be read now .*{told}.* go back to the one before"):
+            runner.run(run, tmp_path, keep=runner.Keep(0))
+        shutil.rmtree(place / f"{newest:012d}")
+        with pytest.raises(UserError, match=f"{before} cannot be read now .*{told}.* begin from the start"):
+            runner.run(run, tmp_path, keep=runner.Keep(0))
+    assert records.read(runner.run(run, tmp_path)).environment["resumed"] == [before]
 
 
 def test_a_checkpoint_of_other_settings_is_refused_with_what_differs(tmp_path):
