@@ -237,8 +237,9 @@ def test_what_a_killed_writer_left_is_swept_away(tmp_path):
 
 
 def test_a_checkpoint_tells_all_it_was_given(tmp_path):
+    event = {"kind": "train", "start": 0, "stop": 12, "loss": 0.1, "seconds": 0.5}
     made = checkpoints.Checkpoint(
-        {"id": "run", "config": {"seed": 0}}, 12, {"fc": 3}, {"fc": {"forward": 7}}, [{"kind": "train", "loss": 0.1}],
+        {"id": "run", "config": {"seed": 0}}, 12, {"fc": 3}, {"fc": {"forward": 7}}, [event],
         1.5, (4, 8), {"weight": np.arange(3, dtype=np.float32)}, {"bits": np.arange(4, dtype=np.uint8)},
         {"weight": np.ones(2, np.float32)},
     )  # fmt: skip

@@ -24,7 +24,7 @@ from typing import Any
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
-from sparsebench import bounded, environment, tensors
+from sparsebench import bounded, environment, forms, tensors
 from sparsebench.aside import alone_in, aside, flush, flush_folder, sweep
 from sparsebench.errors import UserError
 from sparsebench.settings import differing, flat
@@ -188,6 +188,9 @@ def read(path: Path) -> Checkpoint:
     state, notes, rewind = (_arrays(path / f"{name}.safetensors", facts["files"]) for name in PARTS)
     if state is None or notes is None:
         raise ValueError("it holds no state")
+    forms.check(PROGRESS, forms.Passed, facts)
+    for event in facts["events"]:
+        forms.check_event(PROGRESS, event)
     return Checkpoint(
         facts["identity"], facts["done"], facts["active"], facts["executed"], facts["events"], facts["seconds"],
         tuple(facts["resumed"]), state, notes, rewind, facts["environment"],
