@@ -13,6 +13,7 @@ from sparsebench.cli import work
 from sparsebench.cli.work import compared_again, train_one
 from sparsebench.config import Recipe, RunConfig, Ticket, Updates
 from sparsebench.prepare import prepare
+from sparsebench.worker import Report
 from sparsebench_board.comparing import compared
 
 pytest_plugins = ("command_line",)
@@ -174,7 +175,7 @@ def test_killed_between_the_swap_and_the_comparison_it_is_compared_by_the_next_a
     with monkeypatch.context() as patch:
         patch.setattr(work, "compared_again", killed)
         with pytest.raises(Cut):
-            train_one(records.read(ROOT / id).config, lambda done, steps: None, None, ROOT, "cpu")
+            train_one(records.read(ROOT / id).config, Report(lambda event: None), None, ROOT, "cpu")
     before = moments()
     assert not redoing.is_due(ROOT, id)
     code, out, err = done("run", "toys.toml", "--again", "--yes", "--no-mlflow")

@@ -22,7 +22,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from sparsebench.worker import Event, Failed, Progressed, Started, Work, serve
+from sparsebench.worker import Event, Failed, Progressed, Started, Told, Work, serve
 
 GRACE = 15.0
 """Seconds a busy worker has to reach the end of its segment and keep a checkpoint, when all is to end."""
@@ -120,7 +120,7 @@ class _Crew:
         """One event from a worker; when its job is over, the next job, or another worker in its place."""
         event, job = worker.read(), self.busy[worker.connection][1]
         yield job, event
-        if isinstance(event, Progressed):
+        if isinstance(event, Progressed | Told):
             return
         del self.busy[worker.connection]
         self.unfinished.discard(job.id)

@@ -22,12 +22,6 @@ from sparsebench.errors import UserError
 LOG = "workers.log"
 """In the folder of records: what workers print, frameworks and tracebacks included."""
 
-Report = Callable[[int, int], None]
-"""(steps done, steps in all)."""
-
-Work = Callable[[Any, Report], object]
-"""What to do with a job's argument; it can be pickled by name, and what it returns as it is."""
-
 
 @dataclass(frozen=True)
 class Started:
@@ -40,6 +34,13 @@ class Progressed:
 
     done: int
     steps: int
+
+
+@dataclass(frozen=True)
+class Told:
+    """Something about the job that its user should know, and that does not stop it."""
+
+    line: str
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,26 @@ class Failed:
     logged: bool = False
 
 
-Event = Started | Progressed | Finished | Failed
+Event = Started | Progressed | Told | Finished | Failed
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a job says what happens while it goes on; called with (steps done, steps in all)."""
+
+    send: Callable[[Event], None]
+
+    def __call__(self, done: int, steps: int) -> None:
+        """How far it is."""
+        self.send(Progressed(done, steps))
+
+    def tell(self, line: str) -> None:
+        """Something that its user should know."""
+        self.send(Told(line))
+
+
+Work = Callable[[Any, Report], object]
+"""What to do with a job's argument; it can be pickled by name, and what it returns as it is."""
 
 
 def serve(connection: Connection, cores: tuple[int, ...], log: Path) -> None:
@@ -98,12 +118,9 @@ def share_politely() -> None:
 
 
 def _attempt(connection: Connection) -> Event:
-    def report(done: int, steps: int) -> None:
-        connection.send(Progressed(done, steps))
-
     try:
         work, argument = connection.recv()
-        return Finished(work(argument, report))
+        return Finished(work(argument, Report(connection.send)))
     except UserError as error:
         return Failed(_line(str(error)))
     except MemoryError as error:

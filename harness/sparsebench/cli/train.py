@@ -19,7 +19,7 @@ from sparsebench.asked import Search, asked
 from sparsebench.cli import again as doing
 from sparsebench.cli import board
 from sparsebench.cli.devices import several
-from sparsebench.cli.live import shown
+from sparsebench.cli.live import shown, warning
 from sparsebench.cli.options import (
     CHECKPOINT,
     RUNS,
@@ -42,7 +42,7 @@ from sparsebench.launch import launched, speaks
 from sparsebench.mistakes import BackendName, DatasetName, MethodName, ModelName
 from sparsebench.progress import Item
 from sparsebench.records import Record, read
-from sparsebench.worker import LOG, Event, Finished, Progressed, Started, Work, share_politely
+from sparsebench.worker import LOG, Event, Finished, Report, Started, Work, share_politely
 
 STEPS = 500
 DIVERGED = 1
@@ -169,10 +169,10 @@ def _train(entry: Entry, work: Work, records: Path) -> Finished:
     share_politely()
     item = Item(entry.id, entry.label, entry.prepared.task.steps)
     console = Console(stderr=True)
-    with shown([item], console) if console.is_terminal and speaks() else nullcontext(_unseen) as show:
+    with shown([item], console) if console.is_terminal and speaks() else nullcontext(warning(_unseen)) as show:
         show(entry.id, Started())
         with _logged(entry, records):
-            end = Finished(work(entry.asked, lambda done, steps: show(entry.id, Progressed(done, steps))))
+            end = Finished(work(entry.asked, Report(partial(show, entry.id))))
         show(entry.id, end)
     return end
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,7 +10,6 @@ from sparsebench import checkpoints, launching, redoing
 from sparsebench.asked import Asked
 from sparsebench.cli.devices import absent, check_devices, starting
 from sparsebench.cli.options import CHECKPOINT, RUNS
-from sparsebench.cli.output import warn
 from sparsebench.config import RunConfig, digits
 from sparsebench.errors import UserError
 from sparsebench.launch import Launch, launched, speaks
@@ -20,7 +19,7 @@ from sparsebench.prepare import Prepared, prepare
 from sparsebench.records import read
 from sparsebench.sources import Source, planned
 from sparsebench.sources import recorded as recorded_source
-from sparsebench.worker import LOG
+from sparsebench.worker import LOG, Report
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,9 +146,8 @@ def recorded(records: Path, id: str) -> bool:
 
 
 def train_one(
-    config: RunConfig, report: Callable[[int, int], None], data: Path | None, records: Path, device: str,
+    config: RunConfig, report: Report, data: Path | None, records: Path, device: str,
     weights: Path | None = None, every: float = CHECKPOINT, devices: int = 1, checkpoint: Path | None = None,
-    tell: Callable[[str], None] = warn,
 ) -> Outcome:  # fmt: skip
     """One run, from settings to record; the work of a worker process. Another command may have been faster.
 
@@ -165,9 +163,9 @@ def train_one(
         starter = starting(prepared.backend) if devices > 1 and not launch else None
         if starter:
             job = launching.Job(config, records, device, every, data, weights, checkpoint)
-            launching.train(starter(devices), job, devices, report, tell, records / LOG)
+            launching.train(starter(devices), job, devices, report, report.tell, records / LOG)
         else:
-            runner.run(prepared, records, device, report, runner.Keep(every, tell), launch or Launch(devices))
+            runner.run(prepared, records, device, report, runner.Keep(every, report.tell), launch or Launch(devices))
     if not speaks():
         return Outcome()
     differing = compared_again(records, prepared.id) if again else None
