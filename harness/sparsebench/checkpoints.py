@@ -103,8 +103,10 @@ def write(root: Path, checkpoint: Checkpoint) -> Path:
             flush(new)
             target = place / f"{checkpoint.done:012d}"
             shutil.rmtree(target, ignore_errors=True)  # one of that iteration can only be there if it is damaged
+            first = not _all(place)
             new.rename(target)
-            flush_folder(place)
+            for made in (place, place.parent, root) if first else (place,):
+                flush_folder(made)
     except OSError as error:
         raise UserError(
             f"checkpoints in {root} cannot be written ({error.strerror or error}): is there room?"
