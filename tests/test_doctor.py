@@ -154,7 +154,7 @@ def test_what_a_container_may_use(monkeypatch, tmp_path):
     (tmp_path / "memory.current").write_text(f"{2 * 10**9}\n")
     found = told(devices.cores, tmp_path)
     assert found[1] == (
-        "warning", "this container's share is 2.5 cores, fewer than the 8 it sees → train with --workers 2",
+        "warning", "this container's share is 2.5 cores, fewer than the 8 it sees → train with --slots 2",
     )  # fmt: skip
     assert the_one(devices.memory, tmp_path)[1].startswith("only 1.0 GB of memory free")
     for name in ("cpu.max", "memory.max"):

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsebench import pool
 from sparsebench.errors import UserError
+from sparsebench.executors import pool
 from sparsebench.worker import Failed, Finished, Progressed, Started, Told, share_politely
 
 

@@ -68,7 +68,7 @@ class Toy:
     def init(self, task, weights, masks):
         if LOG in os.environ:
             with open(os.environ[LOG], "a") as log:
-                log.write("begun\n")
+                log.write(f"{os.getpid()} {task.steps}\n")
         return dict(weights), masks, task
 
     def train(self, state, method, feed, start, stop):

@@ -15,16 +15,17 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from sparsebench import ledger, pool, records, runner
+from sparsebench import ledger, records, runner
 from sparsebench.config import Recipe, RunConfig
 from sparsebench.data.source import Dataset, Split
 from sparsebench.data.stream import Stream
+from sparsebench.executors import pool
 from sparsebench.forecast import Calibration
 from sparsebench.journal import KINDS
 from sparsebench.method import never
 from sparsebench.prepare import Prepared, prepare
 from sparsebench.trainer import Task
-from sparsebench.worker import Event, Failed, Finished, Progressed, Report, Started
+from sparsebench.worker import Event, Failed, Finished, Lost, Progressed, Report, Started, Told
 
 WORK = {"cpu": 2e11, "cuda": 1e13}
 """FLOPs of what is measured at once, about: seconds."""
@@ -94,6 +95,8 @@ def _note(result: Calibrations, kind: Kind, event: Event, began: dict[Kind, floa
             result.found[kind] = event.result
         case Failed():
             result.failed[kind] = event
+        case Told() | Lost():  # the pool gives no job twice
+            pass
 
 
 def _examples(runs: Sequence[tuple[RunConfig, Prepared]]) -> dict[Kind, tuple[RunConfig, ...]]:

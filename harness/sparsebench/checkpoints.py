@@ -111,10 +111,16 @@ def write(root: Path, checkpoint: Checkpoint) -> Path:
         raise UserError(
             f"checkpoints in {root} cannot be written ({error.strerror or error}): is there room?"
         ) from error
-    older = [path for path in _all(place) if path.name <= target.name]
-    for old in {*_all(place)} - {*older[:KEPT]}:  # what is newer was found damaged
-        shutil.rmtree(old, ignore_errors=True)
+    for newer in [path for path in _all(place) if path.name > target.name]:  # they were found damaged
+        shutil.rmtree(newer, ignore_errors=True)
+    thin(place)
     return target
+
+
+def thin(place: Path) -> None:
+    """Remove all checkpoints of a run but the last ones."""
+    for old in _all(place)[KEPT:]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _fill(new: Path, checkpoint: Checkpoint) -> None:

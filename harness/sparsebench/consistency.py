@@ -106,7 +106,7 @@ def _check_account(found: Checkpoint, expected: Expected) -> None:
             ledger.update(method, active)
             plan = budget(method, task.prunable, expected.last, active, due[event["iteration"]], expected.first)
             after = _changed(active, event)
-            together = method.redistribute or method.rank is not each_layer
+            together = bool(method.redistribute) or method.rank is not each_layer
             _agree(after, {name: counts.kept + counts.grown for name, counts in plan.items()}, together)
             active = after
     _agree(found.active, active, together=False)
@@ -117,7 +117,7 @@ def _check_account(found: Checkpoint, expected: Expected) -> None:
 def _first(found: Checkpoint, expected: Expected) -> Active:
     """The active connections that it began with; a ticket's are the plan's in sum."""
     update = next((event for event in found.events if event["kind"] == "update"), None)
-    changes = update["layers"] if update else {}
+    changes: Mapping[str, Mapping[str, int]] = update["layers"] if update else {}
     first = {name: change["active"] - change["grown"] + change["dropped"] for name, change in changes.items()}
     first = first or dict(found.active)
     layers, method = expected.task.prunable, expected.method

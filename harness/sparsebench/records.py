@@ -160,8 +160,13 @@ def paths(root: Path) -> Iterator[Path]:
     if not root.is_dir():
         return
     for path in sorted(root.iterdir()):
-        if not path.name.startswith(".") and (path / "result.json").is_file():
+        if not path.name.startswith(".") and is_there(path):
             yield path
+
+
+def is_there(path: Path) -> bool:
+    """Whether that folder is a record: a whole one, or what is left of one, which reading it will tell."""
+    return any((path / f"{name}.json").is_file() for name in ("result", "config"))
 
 
 def read_all(root: Path) -> list[Record]:

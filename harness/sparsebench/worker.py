@@ -58,7 +58,14 @@ class Failed:
     logged: bool = False
 
 
-Event = Started | Progressed | Told | Finished | Failed
+@dataclass(frozen=True)
+class Lost:
+    """The job's worker is gone, or the machine it was on, and the job waits again: it continues from its checkpoint."""
+
+    reason: str
+
+
+Event = Started | Progressed | Told | Finished | Failed | Lost
 
 
 @dataclass(frozen=True)
@@ -80,22 +87,34 @@ Work = Callable[[Any, Report], object]
 """What to do with a job's argument; it can be pickled by name, and what it returns as it is."""
 
 
-def serve(connection: Connection, cores: tuple[int, ...], log: Path) -> None:
+@dataclass(frozen=True)
+class Slot:
+    """Where a worker works: on these cores and these GPUs; empty: wherever it has been put."""
+
+    cores: tuple[int, ...] = ()
+    gpus: tuple[str, ...] = ()
+
+
+def serve(connection: Connection, slot: Slot, log: Path) -> None:
     """Do the jobs that arrive, one after another, until the other end is closed."""
-    _settle(cores, log)
+    _settle(slot, log)
+
     with suppress(OSError):  # the parent is gone: there is nobody to work for
         while connection.poll(None):
-            connection.send(_attempt(connection))
+            connection.send(attempt(connection.recv, Report(connection.send)))
 
 
-def _settle(cores: tuple[int, ...], log: Path) -> None:
+def _settle(slot: Slot, log: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends its workers
     with _opened(log) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    if sys.platform == "linux":
-        os.sched_setaffinity(0, cores)
-    os.environ["OMP_NUM_THREADS"] = str(len(cores))
+    if slot.cores:
+        os.environ["OMP_NUM_THREADS"] = str(len(slot.cores))
+    if slot.cores and sys.platform == "linux":
+        os.sched_setaffinity(0, slot.cores)
+    if slot.gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(slot.gpus)
     share_politely()
 
 
@@ -117,15 +136,16 @@ def share_politely() -> None:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several processes on one GPU
 
 
-def _attempt(connection: Connection) -> Event:
+def attempt(receive: Callable[[], tuple[Work, Any]], report: Report) -> Event:
+    """Receive a job and do it; how it ended, whatever it raises."""
     try:
-        work, argument = connection.recv()
-        return Finished(work(argument, Report(connection.send)))
+        work, argument = receive()
+        return Finished(work(argument, report))
     except UserError as error:
         return Failed(_line(str(error)))
     except MemoryError as error:
         told = f" ({error})" if str(error) else ""
-        return Failed(_line(f"out of memory{told}: use fewer --workers"), logged=_logged())
+        return Failed(_line(f"out of memory{told}: use fewer --slots"), logged=_logged())
     except Exception as error:
         return Failed(_line(f"{type(error).__name__}: {error}"), logged=_logged())
 

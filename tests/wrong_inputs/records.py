@@ -95,6 +95,7 @@ def linked(folder: Path) -> None:
 BOARD = "leaderboard"
 DAMAGES = {
     "config.json is missing": (missing("config.json"), "No such file or directory: config.json"),
+    "result.json is missing": (missing("result.json"), "No such file or directory: result.json"),
     "config.json is empty": (content("config.json", ""), "config.json: "),
     "config.json is a list": (content("config.json", "[]"), "config.json holds no object"),
     "config.json is binary": (content("config.json", b"\xff\xfe\x00"), "config.json: "),
@@ -170,6 +171,16 @@ DEEPER = {
     ),
     "import, movement is gone": (
         "import runs --records new", removed("movement.safetensors"), "No such file or directory: movement",
+    ),
+    "import, the result is gone": (
+        "import runs --records new", removed("result.json"), "No such file or directory: result.json",
+    ),
+    "run, the result is gone": (
+        "run toys.toml --only method=rigl", removed("result.json"), "No such file or directory: result.json",
+    ),
+    "train, the result is gone": (
+        "train --dataset dots --backend toy --recipe.batch-size 4 --recipe.steps 12 --updates.delta-t 2 --sparsity 0.5",
+        removed("result.json"), "No such file or directory: result.json",
     ),
     "plot curves, an event less": ("plot curves", shortened("events.jsonl"), UNLIKE.format("events.jsonl")),
     "train, a ticket with a bit of masks": (

@@ -6,8 +6,9 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from sparsebench import plugins, pool
+from sparsebench import plugins
 from sparsebench.errors import UserError
+from sparsebench.executors import pool
 from sparsebench.launch import launched
 from sparsebench.prepare import Prepared
 from sparsebench.replicas import check_shares

@@ -8,14 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter, validators
+from cyclopts import Parameter
 from rich.console import Console
 
-from sparsebench import pool, redoing, suite
+from sparsebench import redoing, suite
 from sparsebench.aside import sweep
 from sparsebench.asked import from_weights
 from sparsebench.cli import again as doing
 from sparsebench.cli import board, dry, lost
+from sparsebench.cli import on as who
 from sparsebench.cli.devices import several
 from sparsebench.cli.live import shown
 from sparsebench.cli.network import Format
@@ -32,18 +33,19 @@ from sparsebench.cli.options import (
     Weights,
     check_data,
     check_writable,
-    whole,
     with_records,
 )
-from sparsebench.cli.output import complain, say, warn
+from sparsebench.cli.output import complain, note, say, warn
 from sparsebench.cli.plan import Plan, diverged, forecasts
 from sparsebench.cli.together import train_together
 from sparsebench.cli.work import Entry, prepare_all, recorded, train_one
 from sparsebench.errors import UserError
+from sparsebench.executors import Executor
+from sparsebench.executors.jobs import Job
 from sparsebench.launch import launched, speaks
 from sparsebench.progress import Item
 from sparsebench.states import given
-from sparsebench.worker import LOG, Event, Failed, Finished
+from sparsebench.worker import LOG, Event, Failed, Finished, Lost, Work
 
 
 def run(
@@ -52,14 +54,9 @@ def run(
     *,
     records: Records = RUNS,
     data: Data = None,
-    workers: Annotated[
-        int | None,
-        Parameter(
-            help="runs at a time; default: as many as the cores will do, one where a run takes several GPUs",
-            validator=validators.Number(gte=1),
-            converter=whole,
-        ),
-    ] = None,
+    on: who.On = "local",
+    slots: who.Slots = None,
+    slurm: who.SlurmOptions = (),
     device: Device = "cpu",
     devices: Devices = 1,
     weights: Weights = None,
@@ -79,6 +76,7 @@ def run(
     diverged is recorded, and would diverge again: it is told of, and does not count as failed.
     """
     doing.check(again, yes)
+    who.check(on, slurm)
     if format != "table" and not dry_run:
         raise UserError(f"--format {format} is for --dry-run; `sparsebench leaderboard` prints boards in other formats")
     check_data(data)
@@ -87,27 +85,33 @@ def run(
     if weights:
         asked = [from_weights(each, given(weights).digest) for each in asked]
     devices = several(devices)
-    entries = prepare_all(asked if only is None else matching(asked, only), data, records, device, weights, devices)
+    asked = asked if only is None else matching(asked, only)
+    here = device if on == "local" else "cpu"  # what other machines have is not asked of this one
+    entries = prepare_all(asked, data, records, here, weights, devices)
     ids = [entry.id for entry in entries if entry.listed]
     redone = doing.left(entries, records) if again else []
     to_do = {entry.id for entry in redone} | {entry.id for entry in entries if not recorded(records, entry.id)}
     missing = [entry for entry in entries if entry.id in to_do]
     board.read(records, [id for id in ids if id not in to_do])  # what is damaged is refused before the rest is trained
-    workers = workers or _at_a_time(device, devices)
     if dry_run:
-        measured = dry.measured(missing, data, device, workers)
+        workers = who.at_a_time(on, slots, device, devices)
+        measured = dry.measured(missing, data, here, workers)
         expected, lost_before = forecasts(entries, records), diverged(entries, records)
         dry.told(Plan(entries, missing, expected, measured, min(workers, len(missing)), lost_before), format)
         return 0
     if redone and not doing.agreed(redone, records, yes):
         return 1
     redoing.sweep(records)
-    work = partial(train_one, data=data, records=records, device=device, weights=weights, every=every, devices=devices)
+    places = {"data": data, "records": records, "weights": weights}
+    if on != "local":
+        places = {what: path and path.absolute() for what, path in places.items()}
+    work = partial(train_one, **places, device=device, every=every, devices=devices)
     ends = dict[str, Event]()
     if launch := launched():
         train_together(work, entries, records, device, launch)
     elif missing:
-        ends = _train(work, entries, missing, workers, records)
+        with who.executor(on, slots, device, devices, slurm) as executor:
+            ends = _train(executor, work, entries, missing, records)
     if not speaks():
         return 0
     failures = {id: end for id, end in ends.items() if isinstance(end, Failed)}
@@ -124,26 +128,22 @@ def run(
     return 1 if failures else 0
 
 
-def _at_a_time(device: str, devices: int) -> int:
-    if device != "cpu" and devices > 1:
-        return 1
-    return max(1, len(pool.available_cores()) // devices)
-
-
 def _train(
-    work: pool.Work, entries: Sequence[Entry], missing: Sequence[Entry], workers: int, records: Path
+    executor: Executor, work: Work, entries: Sequence[Entry], missing: Sequence[Entry], records: Path
 ) -> dict[str, Event]:
     """Run what is missing; returns how each ended, by id."""
     records.mkdir(parents=True, exist_ok=True)
     done = {entry.id for entry in entries} - {entry.id for entry in missing}
     items = [Item(entry.id, entry.label, entry.prepared.task.steps, entry.id in done) for entry in entries]
-    jobs = [pool.Job(entry.id, entry.asked.backend, entry.asked, entry.after) for entry in missing]
-    say(f"{len(missing)} of {len(entries)} runs to do, {min(workers, len(jobs))} at a time")
+    jobs = [Job(entry.id, entry.asked.backend, entry.asked, entry.after) for entry in missing]
+    say(f"{len(missing)} of {len(entries)} runs to do, {min(executor.slots, len(jobs))} at a time")
     ends: dict[str, Event] = {}
     try:
-        with shown(items, Console()) as show, closing(pool.run(work, jobs, workers, records / LOG)) as events:
+        with shown(items, Console()) as show, closing(executor.run(work, jobs, records / LOG)) as events:
             for job, event in events:
                 show(job.id, event)
+                if isinstance(event, Lost):
+                    note(f"{job.id} waits again, and continues from its last checkpoint: {event.reason}")
                 if isinstance(event, Failed | Finished):
                     ends[job.id] = event
     finally:

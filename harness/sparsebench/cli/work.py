@@ -16,7 +16,7 @@ from sparsebench.launch import Launch, launched, speaks
 from sparsebench.mistakes import refuse, told
 from sparsebench.outcome import Outcome
 from sparsebench.prepare import Prepared, prepare
-from sparsebench.records import read
+from sparsebench.records import is_there, read
 from sparsebench.sources import Source, planned
 from sparsebench.sources import recorded as recorded_source
 from sparsebench.worker import LOG, Report
@@ -142,7 +142,7 @@ def _recorded_source(config: RunConfig, records: Path) -> Source | None:
 
 def recorded(records: Path, id: str) -> bool:
     """Whether a run has its record."""
-    return (records / id / "result.json").is_file()
+    return is_there(records / id)
 
 
 def train_one(

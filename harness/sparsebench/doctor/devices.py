@@ -32,7 +32,7 @@ def cores(place: Place) -> Iterable[Finding]:
     if quota and quota < allowed:
         yield warning(
             f"this container's share is {quota:.3g} cores, fewer than the {allowed} it sees",
-            f"train with --workers {max(1, int(quota))}",
+            f"train with --slots {max(1, int(quota))}",
         )
 
 
@@ -49,7 +49,7 @@ def memory(place: Place) -> Iterable[Finding]:
     if free is None:
         return
     told = f"{free / GIGABYTE:.1f} GB of memory free"
-    yield ok(told) if free >= LITTLE else warning(f"only {told}", "end other programs, or train with --workers 1")
+    yield ok(told) if free >= LITTLE else warning(f"only {told}", "end other programs, or train with --slots 1")
 
 
 def _available() -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sparsebench import pool
+from sparsebench.executors import pool
 from sparsebench.worker import Event, Failed, Finished, Work
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from sparsebench import plugins, pool
+from sparsebench import plugins
+from sparsebench.executors import pool
 from sparsebench.hardware import ceilings, products, training
 from sparsebench.hardware.kernels import Missing
 from sparsebench.hardware.machine import described

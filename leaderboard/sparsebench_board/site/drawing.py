@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sparsebench.errors import UserError
-from sparsebench.pool import available_cores
+from sparsebench.executors.pool import available_cores
 from sparsebench.records import Record
 from sparsebench_board.pictures import KINDS
 from sparsebench_board.pictures.kind import Kind
