@@ -28,7 +28,7 @@ import numpy as np
 
 from differing import differences
 from killed import configs
-from sparsebench import checkpoints, records, runner
+from sparsebench import checkpoints, records, redoing, runner
 from sparsebench.aside import sweep
 from sparsebench.asked import Search, asked
 from sparsebench.cli.work import prepare_all
@@ -112,7 +112,10 @@ def train(prepared: Prepared, root: Path, every: float, doom: Moment | None, pip
 
         return wrapped
 
-    sweep(root)  # as every command does that trains
+    sweep(root)  # this, too, as every command does that trains
+    redoing.sweep(root)
+    if not redoing.is_due(root, prepared.id):
+        return
     trainer = runner.trainer_of(prepared.backend, "cpu")
     for owner, kind, name in (
         (trainer, "train", "train"), (trainer, "update", "update"), (trainer, "evaluate", "evaluate"),

@@ -8,9 +8,12 @@ import pytest
 
 import dying
 import records_fixture as fixture
-from sparsebench import records, redoing, runner, seals
+from sparsebench import checkpoints, records, redoing, runner, seals
+from sparsebench.cli import work
+from sparsebench.cli.work import compared_again, train_one
 from sparsebench.config import Recipe, RunConfig, Ticket, Updates
 from sparsebench.prepare import prepare
+from sparsebench.worker import Report
 from sparsebench_board.comparing import compared
 
 pytest_plugins = ("command_line",)
@@ -19,6 +22,23 @@ ROOT = Path("runs")
 
 class Cut(BaseException):
     """The process dies."""
+
+
+CONFIG = RunConfig(
+    model="lenet-300-100", dataset="digits", method="rigl", sparsity=0.9, backend="torch",
+    recipe=Recipe(steps=40, batch_size=32, evaluations=3), updates=Updates(delta_t=7),
+)  # fmt: skip
+
+
+def cut(done, steps):
+    """Progress of a run that is to be ended at three quarters."""
+    if done >= 30:
+        raise Cut
+
+
+def kept(target):
+    """Each record that this one has replaced."""
+    return [dying.tree(path) for path in redoing.kept(target.parent, target.name)]
 
 
 def ids():
@@ -126,6 +146,96 @@ def test_a_dry_run_counts_what_would_be_done_again(done):
     assert dying.tree(ROOT) == before
 
 
+def test_what_came_out_differently_is_never_deleted_unasked(done):
+    id = ids()[3]
+    tampered(id)
+    old = dying.tree(ROOT / id)
+    for _ in range(2):
+        code, out, err = done("run", "toys.toml", "--again", "--yes", "--no-mlflow")
+        assert (code, out[-1], len(err)) == (0, "done again: 4 runs, 1 came out differently", 1)
+        assert f"see `sparsebench compare runs/.before/{id} runs/{id}`" in err[0]
+        assert [dying.tree(path) for path in redoing.kept(ROOT, id)] == [old]
+    tampered(id)
+    err = done("run", "toys.toml", "--again", "--yes", "--no-mlflow")[2]
+    assert len(err) == 2
+    assert f"runs/.before/{id}+2 runs/{id}`" in err[1]
+    assert done("rm", id, "--yes", "--no-mlflow")[0] == 0
+    assert not (ROOT / redoing.BEFORE).exists()
+
+
+def test_killed_between_the_swap_and_the_comparison_it_is_compared_by_the_next_attempt(done, monkeypatch):
+    id = ids()[0]
+    tampered(id)
+    old = dying.tree(ROOT / id)
+    redoing.mark(ROOT, [id])
+
+    def killed(*arguments):
+        raise Cut
+
+    with monkeypatch.context() as patch:
+        patch.setattr(work, "compared_again", killed)
+        with pytest.raises(Cut):
+            train_one(records.read(ROOT / id).config, Report(lambda event: None), None, ROOT, "cpu")
+    before = moments()
+    assert not redoing.is_due(ROOT, id)
+    code, out, err = done("run", "toys.toml", "--again", "--yes", "--no-mlflow")
+    assert (code, out[-1], len(err)) == (0, "done again: 1 run, 1 came out differently", 1)
+    assert [dying.tree(path) for path in redoing.kept(ROOT, id)] == [old]
+    assert moments() == before
+    assert not redoing.marked(ROOT)
+
+
+# ---- from the start -------------------------------------------------------------------------------------------
+
+
+def recorded_with_checkpoints(root, monkeypatch):
+    """A run that was killed after its record was there, and before its checkpoints were gone."""
+    run = prepare(CONFIG)
+
+    def killed(root, id):
+        raise Cut
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "remove", killed)
+        with pytest.raises(Cut):
+            runner.run(run, root, keep=runner.Keep(0))
+    assert list(checkpoints.folder(root, run.id).iterdir())
+    return run
+
+
+def test_it_begins_from_the_start_whatever_a_kill_has_left(tmp_path, monkeypatch):
+    run = recorded_with_checkpoints(tmp_path, monkeypatch)
+    redoing.mark(tmp_path, [run.id])
+    assert not checkpoints.folder(tmp_path, run.id).exists()
+    assert "resumed" not in records.read(runner.run(run, tmp_path)).environment
+
+
+def test_marking_again_keeps_the_checkpoints_of_the_attempt(tmp_path):
+    run = prepare(CONFIG)
+    runner.run(run, tmp_path)
+    redoing.mark(tmp_path, [run.id])
+    with pytest.raises(Cut):
+        runner.run(run, tmp_path, progress=cut, keep=runner.Keep(0))
+    redoing.mark(tmp_path, [run.id])
+    redoing.sweep(tmp_path)
+    assert records.read(runner.run(run, tmp_path)).environment["resumed"]
+
+
+def test_any_command_that_trains_removes_what_a_kill_has_left(done):
+    other = checkpoints.folder(ROOT, "unfinished") / "000000000001"
+    left = checkpoints.folder(ROOT, ids()[0]) / "000000000001"
+    for place in (left, other):
+        place.mkdir(parents=True)
+    with checkpoints.held(ROOT, ids()[0]):
+        assert done("run", "toys.toml", "--no-mlflow")[0] == 0
+    assert left.exists(), "who holds it removes it"
+    assert done("run", "toys.toml", "--dry-run")[0] == 0
+    assert left.exists(), "a dry run changes nothing"
+    assert done("run", "toys.toml", "--no-mlflow")[0] == 0
+    assert not left.parent.exists()
+    assert other.exists()
+
+
 # ---- never half -----------------------------------------------------------------------------------------------
 
 
@@ -139,7 +249,8 @@ def test_killed_at_any_step_of_the_swap_nothing_is_half(tmp_path, monkeypatch, e
         root = tmp_path / name
         old = fixture.write(root, fixture.config(), 0.9)
         new = fixture.write(root / "new", fixture.config(), 0.8)
-        shutil.copytree(old.path, redoing.before(root, old.id))
+        earlier = fixture.write(root / "earlier", fixture.config(), 0.7)
+        shutil.copytree(earlier.path, redoing.before(root, old.id))
         redoing.mark(root, [old.id])
         return new.path, old.path
 
@@ -148,8 +259,9 @@ def test_killed_at_any_step_of_the_swap_nothing_is_half(tmp_path, monkeypatch, e
     with dying.at(0) as steps:
         redoing.replace(new, target)
     assert dying.tree(target) == whole[1]
-    assert dying.tree(redoing.before(target.parent, target.name)) == whole[0]
-    assert not redoing.is_marked(target.parent, target.name)
+    assert whole[0] in kept(target)
+    assert len(kept(target)) == 2
+    assert not redoing.is_due(target.parent, target.name)
     for last in range(1, steps.count + 1):
         new, target = made(str(last))
         with pytest.raises(dying.Killed), dying.at(last):
@@ -158,22 +270,21 @@ def test_killed_at_any_step_of_the_swap_nothing_is_half(tmp_path, monkeypatch, e
         assert found in whole or (not exchanged and not found)
         if found != whole[1]:
             assert redoing.is_due(target.parent, target.name), "it is still to be done"
+            newer = fixture.write(tmp_path / f"next-{last}", fixture.config(), 0.8)
+            redoing.replace(newer.path, target)
+        assert whole[0] in kept(target), "whenever it was killed, the next attempt has the old one to compare with"
+        differing = compared_again(target.parent, target.name)
+        told = sorted(line for lines in differing.values() for line in lines if line.startswith("result"))
+        assert told == ["result: accuracy: 0.7 | 0.8", "result: accuracy: 0.9 | 0.8"]
+        assert not redoing.is_marked(target.parent, target.name)
 
 
 def test_a_run_that_ends_on_its_way_leaves_the_record_and_goes_on(tmp_path):
-    config = RunConfig(
-        model="lenet-300-100", dataset="digits", method="rigl", sparsity=0.9, backend="torch",
-        recipe=Recipe(steps=40, batch_size=32, evaluations=3), updates=Updates(delta_t=7),
-    )  # fmt: skip
-    run = prepare(config)
+    run = prepare(CONFIG)
     path = runner.run(run, tmp_path)
     before = dying.tree(path)
     runner.run(run, tmp_path)
     assert dying.tree(path) == before, "what is recorded is left alone"
-
-    def cut(done, steps):
-        if done >= 30:
-            raise Cut
 
     redoing.mark(tmp_path, [run.id])
     with pytest.raises(Cut):
@@ -185,4 +296,6 @@ def test_a_run_that_ends_on_its_way_leaves_the_record_and_goes_on(tmp_path):
     assert records.read(path).environment["resumed"]
     old = records.read(redoing.before(tmp_path, run.id))
     assert {part.name for part in compared(old, records.read(path)) if part.differences} == {"versions"}
+    assert compared_again(tmp_path, run.id) == {}
+    assert not redoing.kept(tmp_path, run.id)
     assert not redoing.marked(tmp_path)

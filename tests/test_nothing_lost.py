@@ -14,7 +14,7 @@ import pytest
 import records_fixture as fixture
 import toy
 from faulty_mlflow import FAULTS
-from sparsebench import records, runner, tensors
+from sparsebench import checkpoints, records, runner, tensors
 from sparsebench import suite as suites
 from sparsebench.cli import main
 from sparsebench.prepare import prepare
@@ -232,6 +232,22 @@ def test_no_room_for_a_checkpoint_stops_no_run(toys, monkeypatch):
     path = runner.run(prepare(asked.config), Path("runs"), keep=runner.Keep(0, told.append))
     assert records.read(path).result["steps"] == 12
     assert told == ["checkpoints in runs cannot be written (No space left on device): is there room?"]
+
+
+def test_what_happens_to_checkpoints_in_workers_is_told(command):
+    first, last = (prepare(asked.config).id for asked in suites.runs(suites.load("toys.toml"))[::3])
+    for id, done in ((first, 4), (first, 6), (last, 6)):
+        place = checkpoints.folder(Path("runs"), id) / f"{done:012d}"
+        place.mkdir(parents=True)
+        (place / checkpoints.PROGRESS).write_text("{}")
+    code, _, err = command("run", "toys.toml", "--workers", "1")
+    assert (code, len(err)) == (0, 3)
+    told = [line.partition(" is damaged (progress.json does not match its digest): ")[::2] for line in err]
+    assert sorted(told) == sorted([
+        (f"warning: checkpoint runs/.checkpoints/{first}/000000000006", "going back to the one before"),
+        (f"warning: checkpoint runs/.checkpoints/{first}/000000000004", "the run begins from the start"),
+        (f"warning: checkpoint runs/.checkpoints/{last}/000000000006", "the run begins from the start"),
+    ])  # fmt: skip
 
 
 # ---- workers that die -----------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sparsebench.errors import UserError
 from sparsebench.executors import pool
-from sparsebench.worker import Failed, Finished, Progressed, Started, share_politely
+from sparsebench.worker import Failed, Finished, Progressed, Started, Told, share_politely
 
 
 def work(argument, report):
@@ -32,6 +32,7 @@ def work(argument, report):
         case "environment":
             assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
             report(len(os.sched_getaffinity(0)), int(os.environ["OMP_NUM_THREADS"]))
+            report.tell("somebody should know")
             print("a framework says hello")
 
 
@@ -96,6 +97,7 @@ def test_a_worker_has_its_cores_and_prints_to_the_log(tmp_path):
     cores = len(pool.available_cores())
     told = done(tmp_path, [pool.Job("x", "lane", "environment")], workers=1)
     assert Progressed(cores, cores) in told["x"]
+    assert told["x"][-2:] == [Told("somebody should know"), Finished()]
     assert "hello" in (tmp_path / "log").read_text()
 
 

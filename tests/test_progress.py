@@ -2,13 +2,14 @@
 
 import io
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
 from sparsebench.cli.live import line, shown, table
 from sparsebench.progress import Item, Tracker
-from sparsebench.worker import Failed, Finished, Progressed, Started
+from sparsebench.worker import Failed, Finished, Progressed, Started, Told
 
 STEPS = 100
 
@@ -105,6 +106,20 @@ def test_eighteen_cells_need_no_summary_in_the_smallest_usual_window():
     console = Console(file=io.StringIO(), width=80, height=24)
     console.print(table(tracker, 24))
     assert sum(text.startswith("cell ") for text in console.file.getvalue().splitlines()[1:]) == 18
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_runs_tell_is_a_warning_once_for_each(terminal, capsys):
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=200, height=24)
+    with shown(items(1, 2), console) as show:
+        show("0/0", Started())
+        for id, line in [("0/0", "no room"), ("0/0", "no room"), ("0/1", "no room"), ("0/0", "run 0/0 goes on")]:
+            show(id, Told(line))
+        show("0/0", Finished())
+    written = console.file.getvalue() + capsys.readouterr().err
+    for line in ("warning: 0/0: no room", "warning: 0/1: no room", "warning: run 0/0 goes on"):
+        assert written.count(line) == 1
+    assert written.count("warning: ") == 3
 
 
 def test_a_terminal_gets_a_table_that_goes_away_and_a_pipe_gets_lines():

@@ -1,18 +1,14 @@
 """A run that is ended anywhere and begun again ends as if it had never stopped; damaged checkpoints are passed over."""
 
-import json
+import errno
 import os
-import signal
-import subprocess
-import sys
-import time
+import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sparsebench import checkpoints, records, runner
+from sparsebench import bounded, checkpoints, records, runner
 from sparsebench.asked import Search, asked
 from sparsebench.cli.work import prepare_all
 from sparsebench.config import Recipe, RunConfig, Updates
@@ -141,6 +137,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(name, how, tmp_path):
     again = runner.run(run, tmp_path / "cut", keep=runner.Keep(tell=told.append))
     assert len(told) == 1
     assert str(file.parent) in told[0]
+    assert "is damaged" in told[0]
     assert "going back to the one before" in told[0]
     assert records.read(again).environment["resumed"] == [before]
     assert same(straight, again) == []
@@ -153,7 +150,42 @@ def test_with_every_checkpoint_damaged_it_begins_from_the_start(tmp_path):
         file.write_text("{}")
     told = []
     assert "resumed" not in records.read(runner.run(run, tmp_path, keep=runner.Keep(tell=told.append))).environment
-    assert len(told) == 2
+    assert [line.rsplit(": ")[-1] for line in told] == [
+        "going back to the one before", "the run begins from the start",
+    ]  # fmt: skip
+
+
+def unreadable(path):
+    raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+
+def forbidden(path):
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+
+PASSING = {
+    "memory": (bounded, "_limits", lambda: iter([1_000_000]), "bytes, which is more than .* free memory, or remove"),
+    "disk": (bounded, "_opened", unreadable, r"Input/output error.* mend what the system says, or remove"),
+    "rights": (bounded, "_opened", forbidden, r"Permission denied.* mend what the system says, or remove"),
+    "schema": (checkpoints, "SCHEMA", checkpoints.SCHEMA + 1, "go on with the version .* that wrote it, or remove"),
+}
+
+
+@pytest.mark.parametrize("name", PASSING)
+def test_what_may_be_whole_is_kept_and_the_run_does_not_begin_anew(name, tmp_path, monkeypatch):
+    run = prepared("rigl", "torch")
+    cut_run(run, tmp_path, 50)
+    place = checkpoints.folder(tmp_path, run.id)
+    before, newest = whole(place)
+    owner, attribute, failing, told = PASSING[name]
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, attribute, failing)
+        with pytest.raises(UserError, match=f"{newest} cannot be read now .*{told}.* go back to the one before"):
+            runner.run(run, tmp_path, keep=runner.Keep(0))
+        shutil.rmtree(place / f"{newest:012d}")
+        with pytest.raises(UserError, match=f"{before} cannot be read now .*{told}.* begin from the start"):
+            runner.run(run, tmp_path, keep=runner.Keep(0))
+    assert records.read(runner.run(run, tmp_path)).environment["resumed"] == [before]
 
 
 def test_a_checkpoint_of_other_settings_is_refused_with_what_differs(tmp_path):
@@ -199,8 +231,9 @@ def test_what_a_killed_writer_left_is_swept_away(tmp_path):
 
 
 def test_a_checkpoint_tells_all_it_was_given(tmp_path):
+    event = {"kind": "train", "start": 0, "stop": 12, "loss": 0.1, "seconds": 0.5}
     made = checkpoints.Checkpoint(
-        {"id": "run", "config": {"seed": 0}}, 12, {"fc": 3}, {"fc": {"forward": 7}}, [{"kind": "train", "loss": 0.1}],
+        {"id": "run", "config": {"seed": 0}}, 12, {"fc": 3}, {"fc": {"forward": 7}}, [event],
         1.5, (4, 8), {"weight": np.arange(3, dtype=np.float32)}, {"bits": np.arange(4, dtype=np.uint8)},
         {"weight": np.ones(2, np.float32)},
     )  # fmt: skip
@@ -210,54 +243,3 @@ def test_a_checkpoint_tells_all_it_was_given(tmp_path):
     for name, key in (("state", "weight"), ("notes", "bits"), ("rewind", "weight")):
         np.testing.assert_array_equal(getattr(found, name)[key], getattr(made, name)[key])
     assert checkpoints.read(checkpoints.write(tmp_path, replace(made, done=13, rewind=None))).rewind is None
-
-
-# ---- real processes -------------------------------------------------------------------------------------------
-
-
-def start(root, backend, *more):
-    command = [
-        sys.executable, "-m", "sparsebench.cli", "train", "--method", "rigl", "--backend", backend, "--no-mlflow",
-        "--recipe.steps", "600", "--updates.delta-t", "20", "--records", str(root), *more,
-    ]  # fmt: skip
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def finished(root, backend, *more):
-    process = start(root, backend, *more)
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    return root / Path(next(line for line in out.splitlines() if "record" in line).split()[-1]).name
-
-
-def await_checkpoint(root, process):
-    while not list(root.glob(".checkpoints/*/*/progress.json")) and process.poll() is None:
-        time.sleep(0.01)
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_keeps_a_checkpoint_first(number, code, tmp_path):
-    process = start(tmp_path, "torch", "--checkpoint-every", "0")
-    await_checkpoint(tmp_path, process)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == code, err
-    (newest, *_) = sorted(tmp_path.glob(".checkpoints/*/*/progress.json"), reverse=True)
-    assert json.loads(newest.read_text().splitlines()[1])["done"] == int(newest.parent.name)
-
-
-@pytest.mark.slow
-def test_killed_at_random_moments_and_begun_again_is_never_killed(backend, tmp_path):
-    straight = finished(tmp_path / "straight", backend.name)
-    generator, kills = np.random.default_rng(0), 0
-    while kills < 4:
-        process = start(tmp_path / "killed", backend.name, "--checkpoint-every", "0")
-        await_checkpoint(tmp_path / "killed", process)
-        time.sleep(generator.uniform(0, 0.2))
-        if process.poll() is not None:
-            break
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-        kills += 1
-    assert kills
-    assert same(straight, finished(tmp_path / "killed", backend.name)) == []

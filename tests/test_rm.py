@@ -93,9 +93,10 @@ def test_killed_at_any_step_everything_is_whole_or_gone(made, tmp_path):
     def copy(name):
         root = Path(shutil.copytree(made, tmp_path / name))
         (run,) = (run for run in holdings.every(root) if "rigl" in run.id and "seed0" in run.id)
-        shutil.copytree(run.record, run.before)
-        shutil.copytree(next(root.glob(f"{checkpoints.FOLDER}/*")), run.checkpoints)
+        for count in (1, 2):
+            shutil.copytree(run.record, redoing.before(root, run.id, count))
         redoing.mark(root, [run.id])
+        shutil.copytree(next(root.glob(f"{checkpoints.FOLDER}/*")), run.checkpoints)
         return root, run
 
     root, run = copy("counted")

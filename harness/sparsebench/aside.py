@@ -63,6 +63,20 @@ def sweep(root: Path) -> None:
                 os.close(lock)
 
 
+def discard(folder: Path, root: Path) -> None:
+    """Remove a folder below `root`: it is there whole, or gone, whatever ends the process.
+
+    It is renamed first, to a name of those that are swept away; nothing new has to be written, where a disk is full.
+
+    Raises:
+        OSError: it cannot be removed, and is as it was.
+    """
+    rubbish = root / f"{PREFIX}removed-{folder.parent.name.lstrip('.')}-{folder.name}"
+    shutil.rmtree(rubbish, ignore_errors=True)
+    folder.rename(rubbish)
+    shutil.rmtree(rubbish, ignore_errors=True)
+
+
 def _locked_folder(root: Path) -> tuple[Path, int]:
     """A folder and the descriptor that holds its lock; one that was swept before it was locked is made anew."""
     while True:

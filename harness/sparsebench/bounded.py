@@ -21,17 +21,22 @@ SPREAD = 16
 GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
+class TooLargeError(ValueError):
+    """A file is larger than what is read; where that is a share of the memory that is free, it may be read later."""
+
+
 def content(path: Path, most: int) -> bytes:
     """What is in a file.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is larger than `most` bytes, or no regular file: a pipe would be waited for, a device has no end.
+        TooLargeError: it is larger than `most` bytes.
+        ValueError: it is no regular file: a pipe would be waited for, a device has no end.
     """
     with _opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:
-            raise ValueError(f"{path.name} has {size:,} bytes, which is more than the {most:,} that are read")
+            raise TooLargeError(f"{path.name} has {size:,} bytes, which is more than the {most:,} that are read")
         return file.read(size)
 
 

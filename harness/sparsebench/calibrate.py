@@ -25,7 +25,7 @@ from sparsebench.journal import KINDS
 from sparsebench.method import never
 from sparsebench.prepare import Prepared, prepare
 from sparsebench.trainer import Task
-from sparsebench.worker import Event, Failed, Finished, Lost, Progressed, Report, Started
+from sparsebench.worker import Event, Failed, Finished, Lost, Progressed, Report, Started, Told
 
 WORK = {"cpu": 2e11, "cuda": 1e13}
 """FLOPs of what is measured at once, about: seconds."""
@@ -95,7 +95,7 @@ def _note(result: Calibrations, kind: Kind, event: Event, began: dict[Kind, floa
             result.found[kind] = event.result
         case Failed():
             result.failed[kind] = event
-        case Lost():  # the pool gives no job twice
+        case Told() | Lost():  # the pool gives no job twice
             pass
 
 

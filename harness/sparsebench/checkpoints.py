@@ -12,6 +12,7 @@ damaged all the same, the one before serves. Nothing in them is ever executed.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import shutil
 from collections.abc import Callable, Generator, Mapping
@@ -23,7 +24,7 @@ from typing import Any
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
-from sparsebench import bounded, environment, tensors
+from sparsebench import bounded, environment, forms, tensors
 from sparsebench.aside import alone_in, aside, flush, flush_folder, sweep
 from sparsebench.errors import UserError
 from sparsebench.settings import differing, flat
@@ -34,11 +35,17 @@ KEPT = 2
 PROGRESS = "progress.json"
 PARTS = ("state", "notes", "rewind")
 DAMAGED = (OSError, ValueError, KeyError, TypeError)
-"""What reading a damaged checkpoint raises."""
+"""What reading a checkpoint raises that is damaged, or that cannot be read now."""
+GONE = (FileNotFoundError, NotADirectoryError)
+"""Of the errors of the system those that mean that a part of it is lost."""
 
 Json = dict[str, Any]
 Arrays = Mapping[str, NDArray[Any]]
 Tell = Callable[[str], None]
+
+
+class SchemaError(ValueError):
+    """It was written by another version."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +103,10 @@ def write(root: Path, checkpoint: Checkpoint) -> Path:
             flush(new)
             target = place / f"{checkpoint.done:012d}"
             shutil.rmtree(target, ignore_errors=True)  # one of that iteration can only be there if it is damaged
+            first = not _all(place)
             new.rename(target)
-            flush_folder(place)
+            for made in (place, place.parent, root) if first else (place,):
+                flush_folder(made)
     except OSError as error:
         raise UserError(
             f"checkpoints in {root} cannot be written ({error.strerror or error}): is there room?"
@@ -134,16 +143,25 @@ def latest(
 ) -> Checkpoint | None:
     """The newest checkpoint that is whole; None where there is none.
 
-    `tell` is given a line for each that is not, and one if that was written in an environment other than `here`.
+    `tell` is given a line for each that is damaged, and one if that was written in an environment other than `here`.
 
     Raises:
-        UserError: it is one of a run with other settings.
+        UserError: it is one of a run with other settings, or one that may be whole cannot be read now: memory is short,
+            the disk fails, or another version wrote it. To pass over it would cost what it holds.
     """
-    for path in _all(folder(root, identity["id"])):
+    paths = _all(folder(root, identity["id"]))
+    for path, older in itertools.zip_longest(paths, paths[1:]):
         try:
             found = read(path)
         except DAMAGED as error:
-            tell(f"checkpoint {path} cannot be used ({' '.join(str(error).split())}): going back to the one before")
+            reason = " ".join(str(error).split())
+            if remedy := _remedy(error):
+                raise UserError(
+                    f"checkpoint {path} cannot be read now ({reason}): {remedy}, or remove that folder to "
+                    f"{'go back to the one before' if older else 'begin from the start'}"
+                ) from error
+            follows = "going back to the one before" if older else "the run begins from the start"
+            tell(f"checkpoint {path} is damaged ({reason}): {follows}")
         else:
             _check(path, found.identity, identity)
             if here and (changed := environment.changed(found.environment, here)):
@@ -152,21 +170,35 @@ def latest(
     return None
 
 
+def _remedy(error: Exception) -> str:
+    """What to do about one that may be whole; empty: it is damaged."""
+    if isinstance(error, bounded.TooLargeError):
+        return "free memory"
+    if isinstance(error, SchemaError):
+        return "go on with the version of sparsebench that wrote it"
+    return "mend what the system says" if isinstance(error, OSError) and not isinstance(error, GONE) else ""
+
+
 def read(path: Path) -> Checkpoint:
     """One checkpoint.
 
     Raises:
-        OSError, ValueError, KeyError, TypeError: it is damaged.
+        ValueError, KeyError, TypeError: it is damaged.
+        SchemaError, TooLargeError: both are ValueErrors: another version wrote it, or memory is short.
+        OSError: the system cannot read it.
     """
     digest, _, text = bounded.own(path / PROGRESS, bounded.json_room()).partition(b"\n")
     if digest.decode() != _digest(text.rstrip(b"\n")):
         raise ValueError(f"{PROGRESS} does not match its digest")
     facts = from_json(text)
     if facts["schema"] != SCHEMA:
-        raise ValueError(f"schema {facts['schema']}, this version reads {SCHEMA}")
+        raise SchemaError(f"schema {facts['schema']}, this version reads {SCHEMA}")
     state, notes, rewind = (_arrays(path / f"{name}.safetensors", facts["files"]) for name in PARTS)
     if state is None or notes is None:
         raise ValueError("it holds no state")
+    forms.check(PROGRESS, forms.Passed, facts)
+    for event in facts["events"]:
+        forms.check_event(PROGRESS, event)
     return Checkpoint(
         facts["identity"], facts["done"], facts["active"], facts["executed"], facts["events"], facts["seconds"],
         tuple(facts["resumed"]), state, notes, rewind, facts["environment"],

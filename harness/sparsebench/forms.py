@@ -22,6 +22,7 @@ _STRICT = ConfigDict(strict=True, extra="allow")
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Cost = Annotated[float, Field(ge=0)]
 Known = Cost | None
+Duration = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Texts = Mapping[str, str]
 
 
@@ -160,6 +161,39 @@ class Happened(TypedDict, total=False):
     """An event of any kind."""
 
     kind: Required[str]
+
+
+@with_config(_STRICT)
+class Timed(TypedDict, total=False):
+    """An event that a run goes on from."""
+
+    seconds: Required[Duration]
+
+
+@with_config(_STRICT)
+class Continued(TypedDict, total=False):
+    """The run that a run goes on from."""
+
+    run: Required[str]
+    cell: Required[str]
+    backend: Required[str]
+    done: Required[Count]
+    numerics: Required[int]
+
+
+@with_config(_STRICT)
+class Passed(TypedDict, total=False):
+    """`progress.json` of a checkpoint; its identity is held against the run's."""
+
+    identity: Required[dict[str, Any]]
+    done: Required[Count]
+    active: Required[Mapping[str, Count]]
+    executed: Required[Mapping[str, Mapping[str, float]]]
+    events: Required[list[Timed]]
+    seconds: Required[Duration]
+    resumed: Required[list[Count]]
+    environment: Required[dict[str, Any]]
+    files: Required[Texts]
 
 
 EVENTS: Mapping[object, type] = {"train": Trained, "update": Updated, "evaluate": Evaluated}

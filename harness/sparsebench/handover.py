@@ -1,7 +1,8 @@
 """A run that goes on from a checkpoint of another backend: begun in torch, ended in jax, or the other way round.
 
 It is a run of its own, told from those of either backend by the checkpoint's digest. All settings but the backend are
-those of the run that it goes on from, and so are its cost and its journal until then.
+those of the run that it goes on from, and so are its cost and its journal until then. The checkpoint may be a
+stranger's: what follows from the settings is held against them (`sparsebench.consistency`).
 """
 
 from __future__ import annotations
@@ -9,19 +10,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sparsebench import bounded, checkpoints, identity
+from sparsebench import bounded, checkpoints, consistency, forms, identity
 from sparsebench.checkpoints import DAMAGED, Checkpoint
 from sparsebench.config import RunConfig
+from sparsebench.consistency import Expected
 from sparsebench.errors import UserError
 from sparsebench.settings import differing, flat
-from sparsebench.snapshots import check_portable
-from sparsebench.states import parameters
-from sparsebench.trainer import Backend, Task
+from sparsebench.snapshots import ASIDE
+from sparsebench.trainer import Backend
 
 OWN = frozenset({"id", "config.backend", "config.continued", "numerics.backend"})
 """What may differ, beside what either backend does not read."""
@@ -29,7 +30,7 @@ OWN = frozenset({"id", "config.backend", "config.continued", "numerics.backend"}
 
 @dataclass(frozen=True, eq=False)
 class Handover:
-    """A checkpoint to go on from; its `digest` is of its run, its iteration and its arrays, and not of times."""
+    """A checkpoint to go on from; its `digest` is of all that its run has done and its arrays, and not of times."""
 
     path: Path
     digest: str
@@ -47,8 +48,8 @@ class Handover:
         facts = {"run": found["id"], "cell": identity.cell(config, found), "backend": config.backend}
         return {**facts, "done": self.checkpoint.done, "numerics": found["numerics"]["backend"], **earlier}
 
-    def check(self, wanted: Mapping[str, Any], backend: Backend, other: Backend, task: Task) -> None:
-        """Refuse a checkpoint of a run with other settings, of this same backend, or that only its own can read.
+    def check(self, wanted: Mapping[str, Any], backend: Backend, other: Backend, expected: Expected) -> None:
+        """Refuse a checkpoint of a run with other settings, of this same backend, or that no such run can have.
 
         Raises:
             UserError: as said; lists all settings that differ.
@@ -65,9 +66,13 @@ class Handover:
                 f"{where} is of a run with other settings ({'; '.join(others)}): give those that it was begun with"
             )
         try:
-            check_portable(self.checkpoint.state, parameters(task.model, task.input), task.prunable)
+            consistency.check(self.checkpoint, expected)
         except UserError as error:
             raise UserError(f"{where} cannot go on in {backend.name}: {error}") from error
+        except DAMAGED as error:
+            raise UserError(
+                f"{where} is no checkpoint of a run with these settings ({_reason(error)}): give one as it was written"
+            ) from error
 
 
 def _settings(found: Mapping[str, Any], ignored: frozenset[str]) -> dict[str, Any]:
@@ -87,20 +92,41 @@ def given(path: Path) -> Handover:
 def _given(path: Path) -> Handover:
     try:
         checkpoint = checkpoints.read(path)
-        found = Handover(path, _digest(path, checkpoint), checkpoint)
+        forms.check("its identity", forms.Identity, checkpoint.identity)
+        _check_earlier(checkpoint.identity)
+        shared = {name: array for name, array in checkpoint.state.items() if not name.startswith(ASIDE)}
+        found = Handover(path, _digest(path, checkpoint), replace(checkpoint, state=shared))
         _ = found.described()
     except DAMAGED as error:
-        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
         place = f"RECORDS/{checkpoints.FOLDER}/RUN/ITERATIONS"
-        raise UserError(f"--continue {path} is no whole checkpoint ({reason}): give a folder {place}") from error
+        raise UserError(
+            f"--continue {path} is no whole checkpoint ({_reason(error)}): give a folder {place}"
+        ) from error
     return found
+
+
+def _check_earlier(identity: Mapping[str, Any]) -> None:
+    """What it says of the run that it went on from itself, if it did, and so on."""
+    while (earlier := identity.get("continued")) is not None:
+        forms.check("its identity: continued", forms.Continued, earlier)
+        identity = earlier
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it lacks {error}"
+    return error.strerror or str(error) if isinstance(error, OSError) else " ".join(str(error).split())
 
 
 def _digest(path: Path, checkpoint: Checkpoint) -> str:
     names = [name for name in checkpoints.PARTS if getattr(checkpoint, name) is not None]
     contents = [bounded.own(path / f"{name}.safetensors", bounded.room()) for name in names]
-    facts = [checkpoint.identity["id"], checkpoint.done, names, [hashlib.sha256(each).hexdigest() for each in contents]]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    events = [{name: fact for name, fact in event.items() if name != "seconds"} for event in checkpoint.events]
+    facts = [
+        checkpoint.identity["id"], checkpoint.done, names, [hashlib.sha256(each).hexdigest() for each in contents],
+        checkpoint.active, checkpoint.executed, events,
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def start(digest: str | None, path: Path | None) -> Handover | None:

@@ -36,14 +36,14 @@ class Holding:
         return checkpoints.folder(self.root, self.id)
 
     @property
-    def before(self) -> Path:
-        """The folder of the record that a new one has replaced."""
-        return redoing.before(self.root, self.id)
+    def before(self) -> list[Path]:
+        """The folders of records that new ones have replaced."""
+        return redoing.kept(self.root, self.id)
 
     @property
     def parts(self) -> list[Path]:
         """The folders that are there; the record comes last."""
-        return [path for path in (self.checkpoints, self.before, self.record) if path.is_dir()]
+        return [path for path in (self.checkpoints, *self.before, self.record) if path.is_dir()]
 
     @property
     def is_finished(self) -> bool:

@@ -71,14 +71,23 @@ def from_file(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -
     layers, sizes = (tuple(from_json(metadata[name])) for name in ("layers", "sizes"))
     if any(type(size) is not int or size < 0 for size in sizes):
         raise ValueError("movement.safetensors: a layer's size is no number of connections")
-    notes = len(arrays["iterations"])
+    check(arrays, layers, sizes)
+    return Movement(layers, sizes, *(arrays[name] for name in ("iterations", *COUNTS, "bits")))
+
+
+def check(arrays: Mapping[str, NDArray[Any]], layers: Sequence[str], sizes: Sequence[int]) -> None:
+    """Refuse arrays that are not the notes of a network of such layers.
+
+    Raises:
+        KeyError, ValueError: something is missing or does not fit.
+    """
+    notes = np.size(arrays["iterations"])
     shapes = {"iterations": (notes,), **dict.fromkeys(COUNTS, (notes, len(layers)))}
     shapes["bits"] = (notes, -(-sampled(sizes) // 8))
     for name, shape in shapes.items():
         kind = np.uint8 if name == "bits" else np.int64
         if arrays[name].shape != shape or arrays[name].dtype != kind:
             raise ValueError(f"movement.safetensors: {name} is {arrays[name].dtype} {arrays[name].shape}, not {shape}")
-    return Movement(layers, sizes, *(arrays[name] for name in ("iterations", *COUNTS, "bits")))
 
 
 # ---- the sample -----------------------------------------------------------------------------------------------

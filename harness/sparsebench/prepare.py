@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from sparsebench import fitting, handover, identity, mistakes, plugins, policy, states
 from sparsebench.checkpoints import Checkpoint
 from sparsebench.config import RunConfig, Updates
+from sparsebench.consistency import Expected
 from sparsebench.data.source import Dataset
 from sparsebench.errors import UserError
 from sparsebench.handover import Handover
@@ -106,7 +107,8 @@ def prepare(
     document = _document(config, method, model, backend, dataset, source) | {"policy": roles.choices()}
     before = handover.start(config.continued, checkpoint)
     if before:
-        before.check(document, backend, plugins.load("backends", before.config.backend), task)
+        expected = Expected(task, method, first, plan, config.rewind, config.ticket is not None)
+        before.check(document, backend, plugins.load("backends", before.config.backend), expected)
         document |= {"continued": before.described()}
     return Prepared(config, document, task, method, backend, plan, first, start, before)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sparsebench.outcome import Outcome
-from sparsebench.worker import Event, Failed, Finished, Lost, Progressed, Started
+from sparsebench.worker import Event, Failed, Finished, Lost, Progressed, Started, Told
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,8 @@ class Tracker:
         """Note what happened to a run; returns its cell."""
         item, now = self.items[id], self._clock()
         cell = self.cells[item.cell]
+        if isinstance(event, Told):
+            return cell
         cell.seconds += now - self._since.get(id, now)
         match event:
             case Started():

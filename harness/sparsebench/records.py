@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from sparsebench import bits, bounded, divergence, forms, mistakes, movement, seals, tensors
-from sparsebench.aside import aside, flush
+from sparsebench.aside import aside, flush, flush_folder
 from sparsebench.config import RunConfig
 from sparsebench.divergence import Divergence
 from sparsebench.errors import UserError
@@ -285,6 +285,7 @@ def _new(root: Path, id: str, place: Callable[[Path, Path], None]) -> Generator[
             folder.chmod(0o755)
             flush(folder)
             place(folder, root / id)
+            flush_folder(root)  # the rename too, before checkpoints go
     except OSError as error:
         raise UserError(
             f"records in {root} cannot be written ({error.strerror or error}): is there room, and may you write?"

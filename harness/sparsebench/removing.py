@@ -6,12 +6,10 @@ so nothing new has to be written, where a disk is full. Checkpoints go first: a 
 
 from __future__ import annotations
 
-import shutil
 from contextlib import ExitStack
-from pathlib import Path
 
 from sparsebench import redoing
-from sparsebench.aside import AT_ONCE, PREFIX, alone_in
+from sparsebench.aside import AT_ONCE, alone_in, discard
 from sparsebench.errors import UserError
 from sparsebench.holdings import Holding
 
@@ -33,16 +31,9 @@ def remove(run: Holding) -> None:
                 stack.enter_context(alone_in(run.checkpoints, AT_ONCE))
             redoing.unmark(run.root, run.id)
             for part in run.parts:
-                _remove(part, run.root)
+                discard(part, run.root)
     except BlockingIOError as error:
         raise BusyError(run.id) from error
     except OSError as error:
         raise UserError(f"{run.record} cannot be removed ({error.strerror}): may you write in {run.root}?") from error
     redoing.tidy(run.root)
-
-
-def _remove(part: Path, root: Path) -> None:
-    rubbish = root / f"{PREFIX}removed-{part.parent.name.lstrip('.')}-{part.name}"
-    shutil.rmtree(rubbish, ignore_errors=True)
-    part.rename(rubbish)
-    shutil.rmtree(rubbish, ignore_errors=True)

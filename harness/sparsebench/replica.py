@@ -15,6 +15,7 @@ from sparsebench.cli.work import train_one
 from sparsebench.errors import SharedError, UserError
 from sparsebench.launch import speaks
 from sparsebench.launching import Job
+from sparsebench.worker import Event, Progressed, Report, Told
 
 
 def main(text: str, channel: TextIO) -> int:
@@ -25,10 +26,16 @@ def main(text: str, channel: TextIO) -> int:
         channel.write(json.dumps(fact) + "\n")
         channel.flush()
 
+    def said(event: Event) -> None:
+        if isinstance(event, Progressed):
+            say(done=event.done, steps=event.steps)
+        elif isinstance(event, Told):
+            say(tell=event.line)
+
     try:
         train_one(
-            job.config, lambda done, steps: say(done=done, steps=steps), job.data, job.records, job.device,
-            job.weights, job.every, checkpoint=job.checkpoint, tell=lambda line: say(tell=line),
+            job.config, Report(said), job.data, job.records, job.device, job.weights, job.every,
+            checkpoint=job.checkpoint,
         )  # fmt: skip
     except UserError as error:
         if speaks() or not isinstance(error, SharedError):

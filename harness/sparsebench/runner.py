@@ -193,7 +193,7 @@ def _continued(current: Run, found: Checkpoint) -> Run:
     executed = {name: dict(row) for name, row in found.executed.items()}
     return replace(
         current,
-        state=current.trainer.restore(task, found.state),
+        state=_restored(current, found),
         ledger=Ledger(task.layers, task.recipe.batch_size, executed),
         active=dict(found.active),
         start=found.done,
@@ -203,6 +203,27 @@ def _continued(current: Run, found: Checkpoint) -> Run:
         explored=current.explored.again(found.notes),
         resumed=(*found.resumed, found.done),
     )
+
+
+def _restored(current: Run, found: Checkpoint) -> Any:
+    """Its state; what another backend left, or who has changed it since, may hold what this one cannot read."""
+    backend = current.prepared.backend.name
+    try:
+        if (
+            found is current.prepared.before
+            and found.events
+            and (at := found.events[0].get("start", 0)) > current.start
+        ):
+            raise ValueError(f"it began after {at} iterations, its ticket after {current.start}")
+        return current.trainer.restore(current.prepared.task, found.state)
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError) as error:
+        if found is not current.prepared.before:
+            raise
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(
+            f"the checkpoint that --continue names cannot go on in {backend} ({told}): give one as it was written, or "
+            "continue it where it was begun"
+        ) from error
 
 
 def trainer_of(backend: Backend, device: str) -> SparseTrainer[Any]:

@@ -11,7 +11,7 @@ In canonical layout, timm's names. What has a name of no such kind only the back
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ def check_portable(arrays: Snapshot, parameters: Shapes, layers: tuple[Layer, ..
     """Refuse a snapshot that another backend cannot read.
 
     Raises:
-        UserError: an array is of no kind that all know, or parameters or masks are not those of the network.
+        UserError: an array is of no kind that all know, or one is not of the network's parameters or layers.
     """
     strange = sorted(name for name in arrays if not name.startswith(KINDS))
     if strange:
@@ -50,5 +50,15 @@ def check_portable(arrays: Snapshot, parameters: Shapes, layers: tuple[Layer, ..
     masks = {layer.name: layer.shape for layer in layers}
     wrong = [name for name, shape in parameters.items() if found.get(name) != shape]
     wrong += [name for name, mask in under(MASK, arrays).items() if masks.get(name) != np.shape(mask)]
+    wrong += [name for name, entry, shape in _kept(arrays) if parameters.get(entry) != shape and shape != ()]
+    wrong += [name for name, entry, _ in _kept(arrays) if entry not in parameters]
+    wrong += [AUX + name for name in under(AUX, arrays) if name.removesuffix(BFLOAT16) not in masks]
     if wrong:
         raise UserError(f"its {wrong[0]!r} is not that of the network: continue it where it was begun")
+
+
+def _kept(arrays: Snapshot) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+    """(name, the parameter, the shape) of what the optimizer keeps; a count of steps has the shape ()."""
+    for kind in (*MOMENTS, STEPS):
+        for name, array in under(kind, arrays).items():
+            yield kind + name, name.removesuffix(BFLOAT16), np.shape(array)

@@ -22,12 +22,6 @@ from sparsebench.errors import UserError
 LOG = "workers.log"
 """In the folder of records: what workers print, frameworks and tracebacks included."""
 
-Report = Callable[[int, int], None]
-"""(steps done, steps in all)."""
-
-Work = Callable[[Any, Report], object]
-"""What to do with a job's argument; it can be pickled by name, and what it returns as it is."""
-
 
 @dataclass(frozen=True)
 class Started:
@@ -40,6 +34,13 @@ class Progressed:
 
     done: int
     steps: int
+
+
+@dataclass(frozen=True)
+class Told:
+    """Something about the job that its user should know, and that does not stop it."""
+
+    line: str
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,26 @@ class Lost:
     reason: str
 
 
-Event = Started | Progressed | Finished | Failed | Lost
+Event = Started | Progressed | Told | Finished | Failed | Lost
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a job says what happens while it goes on; called with (steps done, steps in all)."""
+
+    send: Callable[[Event], None]
+
+    def __call__(self, done: int, steps: int) -> None:
+        """How far it is."""
+        self.send(Progressed(done, steps))
+
+    def tell(self, line: str) -> None:
+        """Something that its user should know."""
+        self.send(Told(line))
+
+
+Work = Callable[[Any, Report], object]
+"""What to do with a job's argument; it can be pickled by name, and what it returns as it is."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +99,9 @@ def serve(connection: Connection, slot: Slot, log: Path) -> None:
     """Do the jobs that arrive, one after another, until the other end is closed."""
     _settle(slot, log)
 
-    def report(done: int, steps: int) -> None:
-        connection.send(Progressed(done, steps))
-
     with suppress(OSError):  # the parent is gone: there is nobody to work for
         while connection.poll(None):
-            connection.send(attempt(connection.recv, report))
+            connection.send(attempt(connection.recv, Report(connection.send)))
 
 
 def _settle(slot: Slot, log: Path) -> None:

@@ -16,6 +16,7 @@ from sparsebench.cli.output import note, say, warn
 from sparsebench.cli.work import Entry, recorded
 from sparsebench.errors import UserError
 from sparsebench.launch import launched
+from sparsebench.outcome import Outcome
 from sparsebench.printing import command
 from sparsebench.worker import Event, Finished
 
@@ -75,19 +76,23 @@ def _cost(found: Sequence[Entry], records: Path) -> str:
     return f" (before, {'they' if len(taken) > 1 else 'it'} took {span(sum(taken))}{' in all' * (len(taken) > 1)})"
 
 
-def told(redone: Sequence[Entry], ends: Mapping[str, Event], records: Path) -> None:
+def told(entries: Sequence[Entry], ends: Mapping[str, Event], records: Path) -> None:
     """Say how the runs that were done again came out: as before, or differently and where."""
-    found = {entry.id: end.result.differing for entry in redone if isinstance(end := ends.get(entry.id), Finished)}
-    differing = {id for id, lines in found.items() if lines}
+    found = {id: again for id, end in ends.items() if (again := _again(end)) is not None}
+    differing = {id for id, kept in found.items() if kept}
     if found:
         outcome = f"{len(differing)} came out differently" if differing else "all came out as before"
         say(f"done again: {len(found)} run{'s' * (len(found) > 1)}, {outcome}")
-    for entry in redone:
-        if entry.id in differing:
-            compare = command("sparsebench", "compare", redoing.before(records, entry.id), records / entry.id)
+    for entry in entries:
+        for kept, lines in found.get(entry.id, {}).items():
+            compare = command("sparsebench", "compare", kept, records / entry.id)
             warn(
-                f"{entry.label} seed {entry.asked.seed} came out differently ({'; '.join(found[entry.id][:FEW])}): "
+                f"{entry.label} seed {entry.asked.seed} came out differently ({'; '.join(lines[:FEW])}): "
                 f"see `{compare}`"
             )
     if others := holdings.dependents(records, differing):
         warn(f"{len(others)} other runs start from tickets of those, and are as they were: {holdings.listed(others)}")
+
+
+def _again(end: Event) -> Mapping[Path, Sequence[str]] | None:
+    return end.result.differing if isinstance(end, Finished) and isinstance(end.result, Outcome) else None

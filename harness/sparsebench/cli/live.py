@@ -10,9 +10,10 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from sparsebench.cli.output import warn
 from sparsebench.progress import Cell, Item, Tracker
 from sparsebench.terminal import Terminal
-from sparsebench.worker import Event
+from sparsebench.worker import Event, Told
 
 Show = Callable[[str, Event], None]
 """(run id, what happened to it)."""
@@ -27,9 +28,23 @@ def shown(items: Sequence[Item], console: Terminal) -> Generator[Show]:
     tracker = Tracker(items)
     if console.is_terminal:
         with Live(table(tracker, console.height), console=console, auto_refresh=False, transient=True) as live:
-            yield _refreshing(tracker, console, live)
+            yield warning(_refreshing(tracker, console, live))  # above the table
     else:
-        yield _printing(tracker, console)
+        yield warning(_printing(tracker, console))
+
+
+def warning(show: Show) -> Show:
+    """The same, where what a run tells is a warning: each line once for each run, however often it comes."""
+    told: set[tuple[str, str]] = set()
+
+    def both(id: str, event: Event) -> None:
+        if not isinstance(event, Told):
+            show(id, event)
+        elif (id, event.line) not in told:
+            told.add((id, event.line))
+            warn(event.line if id in event.line else f"{id}: {event.line}")
+
+    return both
 
 
 def _refreshing(tracker: Tracker, console: Terminal, live: Live) -> Show:

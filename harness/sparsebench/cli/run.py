@@ -10,7 +10,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from sparsebench import suite
+from sparsebench import redoing, suite
 from sparsebench.aside import sweep
 from sparsebench.asked import from_weights
 from sparsebench.cli import again as doing
@@ -101,6 +101,7 @@ def run(
         return 0
     if redone and not doing.agreed(redone, records, yes):
         return 1
+    redoing.sweep(records)
     places = {"data": data, "records": records, "weights": weights}
     if on != "local":
         places = {what: path and path.absolute() for what, path in places.items()}
@@ -122,7 +123,7 @@ def run(
         say(f"next: {with_records('sparsebench ui', records)}")
     if line := lost.told(entries, found):
         warn(line)
-    doing.told(redone, ends, records)
+    doing.told(entries, ends, records)
     _report(failures, entries, records / LOG)
     return 1 if failures else 0
 

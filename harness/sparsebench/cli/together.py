@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 from sparsebench.cli.live import shown
@@ -15,7 +16,7 @@ from sparsebench.progress import Item
 from sparsebench.replicas import by_first
 from sparsebench.terminal import Terminal
 from sparsebench.together import joined
-from sparsebench.worker import Event, Finished, Progressed, Started, Work, share_politely
+from sparsebench.worker import Event, Finished, Report, Started, Work, share_politely
 
 
 def train_together(work: Work, entries: Sequence[Entry], records: Path, device: str, launch: Launch) -> None:
@@ -35,7 +36,7 @@ def train_together(work: Work, entries: Sequence[Entry], records: Path, device: 
         for entry in entries:
             if entry.id in missing:
                 show(entry.id, Started())
-                end = work(entry.asked, lambda done, steps, id=entry.id: show(id, Progressed(done, steps)))
+                end = work(entry.asked, Report(partial(show, entry.id)))
                 show(entry.id, Finished(end))
 
 

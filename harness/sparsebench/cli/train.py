@@ -13,13 +13,13 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 from pydantic import Field, model_validator
 
-from sparsebench import handover, plugins, states
+from sparsebench import handover, plugins, redoing, states
 from sparsebench.aside import sweep
 from sparsebench.asked import Search, asked
 from sparsebench.cli import again as doing
 from sparsebench.cli import board
 from sparsebench.cli.devices import several
-from sparsebench.cli.live import shown
+from sparsebench.cli.live import shown, warning
 from sparsebench.cli.options import (
     CHECKPOINT,
     RUNS,
@@ -43,7 +43,7 @@ from sparsebench.mistakes import BackendName, DatasetName, MethodName, ModelName
 from sparsebench.progress import Item
 from sparsebench.records import Record, read
 from sparsebench.terminal import Terminal
-from sparsebench.worker import LOG, Event, Finished, Progressed, Started, Work, share_politely
+from sparsebench.worker import LOG, Event, Finished, Report, Started, Work, share_politely
 
 STEPS = 500
 DIVERGED = 1
@@ -129,6 +129,7 @@ def train(
     redone = doing.left(entries, records) if again else []
     if redone and not doing.agreed(redone, records, yes):
         return 1
+    redoing.sweep(records)
     before = recorded(records, entry.id) and entry not in redone
     work = partial(
         train_one, data=data, records=records, device=device, weights=weights, every=every, devices=devices,
@@ -146,7 +147,7 @@ def train(
         say(line)
     if mlflow:
         board.mirror_pending([record], records)
-    doing.told(redone, ends, records)
+    doing.told(entries, ends, records)
     return DIVERGED if record.diverged else 0
 
 
@@ -169,10 +170,10 @@ def _train(entry: Entry, work: Work, records: Path) -> Finished:
     share_politely()
     item = Item(entry.id, entry.label, entry.prepared.task.steps)
     console = Terminal(sys.stderr)
-    with shown([item], console) if console.is_terminal and speaks() else nullcontext(_unseen) as show:
+    with shown([item], console) if console.is_terminal and speaks() else nullcontext(warning(_unseen)) as show:
         show(entry.id, Started())
         with _logged(entry, records):
-            end = Finished(work(entry.asked, lambda done, steps: show(entry.id, Progressed(done, steps))))
+            end = Finished(work(entry.asked, Report(partial(show, entry.id))))
         show(entry.id, end)
     return end
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sparsebench import launching, redoing
+from sparsebench import checkpoints, launching, redoing
 from sparsebench.asked import Asked
 from sparsebench.cli.devices import absent, check_devices, starting
 from sparsebench.cli.options import CHECKPOINT, RUNS
-from sparsebench.cli.output import warn
 from sparsebench.config import RunConfig, digits
 from sparsebench.errors import UserError
 from sparsebench.launch import Launch, launched, speaks
@@ -20,7 +19,7 @@ from sparsebench.prepare import Prepared, prepare
 from sparsebench.records import is_there, read
 from sparsebench.sources import Source, planned
 from sparsebench.sources import recorded as recorded_source
-from sparsebench.worker import LOG
+from sparsebench.worker import LOG, Report
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,9 +146,8 @@ def recorded(records: Path, id: str) -> bool:
 
 
 def train_one(
-    config: RunConfig, report: Callable[[int, int], None], data: Path | None, records: Path, device: str,
+    config: RunConfig, report: Report, data: Path | None, records: Path, device: str,
     weights: Path | None = None, every: float = CHECKPOINT, devices: int = 1, checkpoint: Path | None = None,
-    tell: Callable[[str], None] = warn,
 ) -> Outcome:  # fmt: skip
     """One run, from settings to record; the work of a worker process. Another command may have been faster.
 
@@ -165,30 +163,38 @@ def train_one(
         starter = starting(prepared.backend) if devices > 1 and not launch else None
         if starter:
             job = launching.Job(config, records, device, every, data, weights, checkpoint)
-            launching.train(starter(devices), job, devices, report, tell, records / LOG)
+            launching.train(starter(devices), job, devices, report, report.tell, records / LOG)
         else:
-            runner.run(prepared, records, device, report, runner.Keep(every, tell), launch or Launch(devices))
+            runner.run(prepared, records, device, report, runner.Keep(every, report.tell), launch or Launch(devices))
     if not speaks():
         return Outcome()
-    differing = differences(records, prepared.id) if again else ()
+    differing = compared_again(records, prepared.id) if again else None
     return Outcome(read(records / prepared.id).diverged, differing)
 
 
-def differences(records: Path, id: str) -> tuple[str, ...]:
-    """What differs between a record and the one that it replaced, which is kept only if anything does.
+def compared_again(records: Path, id: str) -> dict[Path, tuple[str, ...]]:
+    """What differs between a record and each that it has replaced, now or before; where nothing does, that one goes.
 
-    Versions, machine and times do not count.
+    Then the run is no longer to be done again. Another command may have been faster.
+
+    Raises:
+        UserError: nothing can be written there.
     """
+    with checkpoints.held(records, id):
+        found = {path: _differences(path, records / id) for path in redoing.kept(records, id)}
+        if not redoing.is_due(records, id):
+            redoing.unmark(records, id)
+        redoing.drop(records, [path for path, lines in found.items() if not lines])
+    return {path: lines for path, lines in found.items() if lines}
+
+
+def _differences(before: Path, now: Path) -> tuple[str, ...]:
+    """Versions, machine and times do not count."""
     from sparsebench_board.comparing import compared
 
-    if not redoing.before(records, id).is_dir():  # another command was faster
-        return ()
     try:
-        parts = compared(read(redoing.before(records, id)), read(records / id))
+        parts = compared(read(before), read(now))
     except UserError as error:
         return (f"the record before cannot be compared: {error}",)
     found = tuple(f"{part.name}: {part.differences[0]}" for part in parts if part.differences)
-    if all(line.startswith("versions: ") for line in found):
-        redoing.drop(records, id)
-        return ()
-    return found
+    return () if all(line.startswith("versions: ") for line in found) else found

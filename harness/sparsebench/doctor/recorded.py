@@ -126,9 +126,10 @@ def again(place: Place) -> Iterable[Finding]:
         )
     kept = place.records / redoing.BEFORE
     for path in sorted(kept.iterdir()) if kept.is_dir() else []:
+        run = redoing.run_of(path)
         yield warning(
-            f"{path.name} came out differently when it was done again",
-            f"{command('sparsebench', 'compare', path, place.records / path.name)}; remove {path} when you know why",
+            f"{run} came out differently when it was done again",
+            f"{command('sparsebench', 'compare', path, place.records / run)}; remove {path} when you know why",
         )
 
 

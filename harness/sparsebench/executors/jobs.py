@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from sparsebench.worker import Event, Failed, Lost, Progressed
+from sparsebench.worker import Event, Failed, Lost, Progressed, Told
 
 TIMES = 3
 """How often a job's worker may be lost until the job counts as failed: it began no further on than before."""
@@ -76,7 +76,7 @@ class Queue:
             case _:
                 pass
         yield job, event
-        if isinstance(event, Progressed | Lost):
+        if isinstance(event, Progressed | Told | Lost):
             return
         self.unfinished.discard(job.id)
         if isinstance(event, Failed):

@@ -22,7 +22,7 @@ from typing import Any
 from sparsebench.aside import aside
 from sparsebench.errors import NotInstalledError, UserError
 from sparsebench.executors.jobs import Job, Queue
-from sparsebench.worker import Event, Failed, Lost, Progressed, Report, Started, Work, attempt, share_politely
+from sparsebench.worker import Event, Failed, Lost, Progressed, Report, Started, Told, Work, attempt, share_politely
 
 GRACE = 45.0
 """Seconds that cancelled jobs are waited for: Slurm itself gives them 30 to end."""
@@ -74,12 +74,16 @@ class Slurm:
 
 @dataclass
 class _Flight:
-    """A job in Slurm's queue or on a node; `done` steps are known of it, and `ended` is when its end was first seen."""
+    """A job in Slurm's queue or on a node.
+
+    `done` steps and `told` lines are known of it, and `ended` is when its end was first seen.
+    """
 
     job: Job
     handle: Any
     notes: Path
     done: int = -1
+    told: int = 0
     ended: float = 0.0
 
 
@@ -150,6 +154,8 @@ class _Shift:
                     flight.done = done
                     yield from self.queue.told(flight.job, Progressed(done, steps))
             end = self._end(flight, ask)
+            for line in _lines(flight):
+                yield from self.queue.told(flight.job, Told(line))
             ask = False  # one question is for all
             if end:
                 self.flights.remove(flight)
@@ -199,6 +205,15 @@ def _noted(path: Path) -> list[tuple[int, int]]:
     return []
 
 
+def _lines(flight: _Flight) -> list[str]:
+    """What a run has told since the last time, whole lines."""
+    with suppress(OSError):
+        lines = flight.notes.with_suffix(".told").read_text().split("\n")[flight.told : -1]
+        flight.told += len(lines)
+        return lines
+    return []
+
+
 # ---- on a node ------------------------------------------------------------------------------------------------
 
 
@@ -217,8 +232,14 @@ def _out_of_time(number: int, frame: FrameType | None) -> None:
 def _noting(notes: Path) -> Report:
     first, last = -1, -REPORTED
 
-    def report(done: int, steps: int) -> None:
+    def report(event: Event) -> None:
         nonlocal first, last
+        if isinstance(event, Told):
+            with suppress(OSError), notes.with_suffix(".told").open("a") as file:
+                file.write(f"{' '.join(event.line.split())}\n")
+        if not isinstance(event, Progressed):
+            return
+        done, steps = event.done, event.steps
         first = done if first < 0 else first
         if time.monotonic() - last >= REPORTED:
             last = time.monotonic()
@@ -227,4 +248,4 @@ def _noting(notes: Path) -> Report:
                 new.write_text(f"{first} {done} {steps}")
                 os.replace(new, notes)
 
-    return report
+    return Report(report)
