@@ -143,7 +143,12 @@ class _Crew:
         for job in [job for queue in self.waiting.values() for job in queue if job.after == lost.id]:
             self.waiting[job.lane].remove(job)
             self.unfinished.discard(job.id)
-            yield job, Failed("the run that its ticket was to come from failed")
+            yield (
+                job,
+                Failed(
+                    "the run that its ticket was to come from failed: mend that one, then run the same command again"
+                ),
+            )
             yield from self._abandon(job)
 
     def _give_job(self, worker: _Worker) -> tuple[Job, Event]:
