@@ -18,7 +18,11 @@ DOCUMENT = 1 << 26
 """Bytes of the largest document that is read: 64 MiB, a thousand times what a large network's take."""
 SPREAD = 28
 """Bytes that a byte of JSON may become: objects without a name in them, of which 63 MB take 1.76 GB."""
-GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+GROUPS = {
+    "/sys/fs/cgroup/memory.max": "memory.current",
+    "/sys/fs/cgroup/memory/memory.limit_in_bytes": "memory.usage_in_bytes",
+}
+"""A container's limit, and beside it what it has taken."""
 
 
 def content(path: Path, most: int) -> bytes:
@@ -85,6 +89,6 @@ def _limits() -> Iterator[int]:
     with suppress(OSError, ValueError):
         lines = Path("/proc/meminfo").read_text().splitlines()
         yield from (1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-    for group in GROUPS:
+    for limit, taken in GROUPS.items():
         with suppress(OSError, ValueError):  # it says "max" where there is no limit
-            yield int(Path(group).read_text())
+            yield int(Path(limit).read_text()) - int(Path(limit).with_name(taken).read_text())
