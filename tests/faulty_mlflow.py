@@ -5,6 +5,7 @@ import threading
 import time
 import warnings
 from contextlib import suppress
+from itertools import takewhile
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -12,6 +13,8 @@ import pytest
 
 HANG = 1.5
 """Seconds without an answer; tests wait for one."""
+DRIP = 0.25
+"""Seconds between the bytes of an answer that never ends: each of them comes in time."""
 
 
 def _status(line, body, *headers):
@@ -27,9 +30,17 @@ def _hang(start_response):
     return _status("200 OK", b"{}")(start_response)
 
 
+def _drip(start_response):
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", "1000000")])
+    while True:
+        yield b" "
+        time.sleep(DRIP)
+
+
 FAULTS = {
     "gone": None,
     "hangs": _hang,
+    "drips": _drip,
     "errors": _status("500 Internal Server Error", b"it broke"),
     "busy": _status("503 Service Unavailable", b"", ("Retry-After", "100000")),
     "a page": _status("200 OK", b"<html>log in</html>"),
@@ -74,7 +85,7 @@ class Faulty:
             with suppress(OSError):
                 socket.fromfd(environ["wsgi.input"].raw._sock.fileno(), socket.AF_INET, socket.SOCK_STREAM).shutdown(2)
             raise ConnectionResetError
-        return FAULTS[self.fault](start_response)
+        return takewhile(lambda _: self.fault is not None, FAULTS[self.fault](start_response))
 
 
 @pytest.fixture(scope="module")

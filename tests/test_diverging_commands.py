@@ -93,7 +93,9 @@ def test_runs_that_wait_for_its_ticket_fail_each_with_a_line(command):
     assert code == 1
     assert len(err) == 2
     assert "the run that its ticket is to come from, dots_lenet-300-100_dense_0_toy_seed105_" in err[0]
-    assert err[1].endswith("the run that its ticket was to come from failed")
+    assert err[1].endswith(
+        "the run that its ticket was to come from failed: mend that one, then run the same command again"
+    )
     _, out, _ = command("run", "toys.toml", "--dry-run")
     assert "2 of the runs to do start from a ticket of a run that diverged: they will fail" in out
 

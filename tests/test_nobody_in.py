@@ -244,3 +244,10 @@ def test_the_command_warns_before_it_listens(tmp_path, monkeypatch, capsys):
     assert served[0] == ("127.0.0.1", "")
     assert served[1][0] == "0.0.0.0"
     assert served[1][1].startswith("warning: --host 0.0.0.0: there is no password")
+
+
+def test_what_a_container_has_taken_is_no_room(tmp_path, monkeypatch):
+    (tmp_path / "memory.max").write_text("1000000\n")
+    (tmp_path / "memory.current").write_text("400000\n")
+    monkeypatch.setattr(bounded, "GROUPS", {str(tmp_path / "memory.max"): "memory.current"})
+    assert bounded.room() == 600_000

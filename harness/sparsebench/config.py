@@ -152,7 +152,7 @@ class RunConfig(Settings):
     distribution: Annotated[
         Literal["uniform", "er", "erk"], Field(description="how sparsity is shared out over layers")
     ] = "erk"
-    multiplier: Annotated[float, Field(gt=0, description="training length × this; ΔT stays")] = 1.0
+    multiplier: Annotated[float, Field(ge=1e-6, description="training length × this; ΔT stays")] = 1.0
     seed: Annotated[int, Field(ge=0, lt=2**63, description="initial weights, data order, masks")] = 0
     recipe: Recipe
     updates: Updates = Updates()

@@ -15,6 +15,8 @@ from sparsebench.errors import UserError, unknown
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
+LONGEST = 500
+"""Characters of a value that are told."""
 Where = tuple[int | str, ...]
 """A path into nested settings: `("grid", "sparsities", 1)`."""
 
@@ -43,8 +45,14 @@ def _line(mistake: ErrorDetails, model: type[BaseModel], show: Callable[[Where],
         return f"{place}{mistake['ctx']['error']}" if "ctx" in mistake else place + mistake["msg"]
     if mistake["type"] == "missing":
         return f"{place}missing, must be given{_described(model, where)}"
-    message = _PLAIN.get(mistake["type"], mistake["msg"].removeprefix("Input "))
-    return f"{place}given {mistake['input']!r}, {message}{_closest(mistake)}{_described(model, where)}"
+    message = _PLAIN.get(mistake["type"], mistake["msg"].removeprefix("Input ")).replace("9223372036854776000", "2^63")
+    return f"{place}given {_short(mistake['input'])}, {message}{_closest(mistake)}{_described(model, where)}"
+
+
+def _short(given: object) -> str:
+    """A value as it was given, of bearable length: a list may be as long as its file."""
+    text = repr(given)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 _PLAIN = {

@@ -210,7 +210,7 @@ def of(path: Path, identity: Json, environment: Json, result: Json) -> Record:
 
 def _documents(files: Files, *names: str) -> list[Json]:
     names = tuple(f"{name}.json" for name in names)
-    return [*map(document, names, files.contents(names, bounded.DOCUMENT))]
+    return [*map(document, names, files.contents(names, bounded.document_room()))]
 
 
 # ---- writing --------------------------------------------------------------------------------------------------

@@ -46,16 +46,18 @@ def given(path: Path) -> Given:
 @cache
 def _given(path: Path) -> Given:
     content = _content(path)
-    arrays = _state(path, content)
-    for name, array in arrays.items():
+    found: dict[str, np.ndarray] = {}
+    for name, array in _state(path, content).items():
         if array.dtype.kind != "f":
             raise UserError(f"weights {path} hold {name!r} in {array.dtype}: floating-point arrays are needed")
-        if not np.isfinite(array).all():
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is told
+            found[name] = np.asarray(array, np.float32)
+        if not np.isfinite(found[name]).all():
             raise UserError(
-                f"weights {path} hold {name!r} with values that are not finite: give a network that is sound"
+                f"weights {path} hold {name!r} with values that are not finite in float32: give a network that is sound"
             )
     digest = hashlib.sha256(content).hexdigest()
-    return Given(path, digest, {name: np.asarray(array, np.float32) for name, array in arrays.items()})
+    return Given(path, digest, found)
 
 
 def start(digest: str | None, path: Path | None) -> Given | None:

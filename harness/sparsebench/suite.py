@@ -5,22 +5,17 @@ from __future__ import annotations
 import math
 import os
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationError, WrapValidator, model_validator
+from pydantic import ValidatorFunctionWrapHandler as Parts
 
 from sparsebench import bounded, mistakes, plugins
-from sparsebench.asked import PENDING, Asked, Search, asked, controls, from_ticket
+from sparsebench.asked import PENDING, Asked, Search, asked, controls, from_ticket, searched
 from sparsebench.config import Positive, Recipe, Roles, RunConfig, Share, Ticket, Updates
 from sparsebench.errors import UserError, unknown
 from sparsebench.mistakes import BackendName, DatasetName, MethodName, ModelName
@@ -30,9 +25,11 @@ from sparsebench.shipped import roots
 T = TypeVar("T")
 
 
-def _unique(values: Any, parts: ValidatorFunctionWrapHandler) -> tuple[Any, ...]:
+def _unique(values: Any, parts: Parts) -> tuple[Any, ...]:
     listed = cast("list[Any]", values) if isinstance(values, list) else []
-    repeated = sorted({str(value) for value in listed if listed.count(value) > 1})
+    if len(listed) > MOST_SEEDS:
+        raise ValueError(f"given {len(listed):,} values, allowed are at most {MOST_SEEDS:,}: make the list shorter")
+    repeated = sorted(value for value, times in Counter(map(str, listed)).items() if times > 1)
     whole = [f"listed more than once: {', '.join(repeated)}; list each value once"] if repeated else []
     return checked(values, parts, whole)
 
@@ -53,7 +50,7 @@ BASE = "base"
 Distribution = Literal["uniform", "er", "erk"]
 Anneal = Literal["cosine", "constant", "linear", "inverse-power"]
 GrownValue = Literal["zero", "random"]
-Multiplier = Annotated[float, Field(gt=0)]
+Multiplier = Annotated[float, Field(ge=1e-6)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -183,8 +180,11 @@ def runs(suite: Suite) -> list[Asked]:
 
 
 def _count(suite: Suite, grid: Grid, method: str) -> int:
-    """Runs of one method, before controls and rounds of searches."""
-    return math.prod(map(len, _axes(grid, method))) * max(1, len(grid.tickets))
+    """Runs of one method with the rounds of its searches, as if none served two cells, before controls."""
+    others = math.prod(map(len, _axes(grid, method)[1:]))
+    names, own = [ticket.method for ticket in grid.tickets] or [method], 1 + bool(grid.tickets)
+    shares = [sparsity for sparsity, _ in _shares(grid, method)]
+    return others * sum(own + searched(name, sparsity, suite.search) for name in names for sparsity in shares)
 
 
 def _axes(grid: Grid, method: str) -> tuple[Sequence[Any], ...]:

@@ -40,7 +40,7 @@ def texts(record: Record) -> Texts:
     Raises:
         OSError, ValueError: one cannot be read, or is not what was written.
     """
-    contents = record.files.contents([f"{name}.json" for name in BRIEF], bounded.DOCUMENT)
+    contents = record.files.contents([f"{name}.json" for name in BRIEF], bounded.document_room())
     return dict(zip(BRIEF, contents, strict=True))
 
 

@@ -19,9 +19,9 @@ from sparsebench.hardware import documents
 from sparsebench.hardware.reading import megabytes
 from sparsebench.hardware.schema import Ceilings, Document, Product, Step
 from sparsebench_board.entries import DIGEST, KIND
-from sparsebench_board.mirror import DAMAGED, Outcome, Tally
+from sparsebench_board.mirror import DAMAGED, Outcome, Tally, patience
 from sparsebench_board.shelf import BATCH, FINISHED
-from sparsebench_board.tracking import check_answer, connect, experiment, line, load
+from sparsebench_board.tracking import check_answer, connect, experiment, line, load, within
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,7 +33,7 @@ EXPERIMENT = "sparsebench-hardware"
 def mirror(paths: Sequence[Path], uri: str, artifacts: Path) -> Outcome:
     """Mirror documents to the store at `uri`; artifacts go to the folder `artifacts` if the store is a local file.
 
-    Whatever goes wrong in the store is part of the outcome, found out within seconds.
+    Whatever goes wrong in the store is part of the outcome, and so is that it is too slow.
 
     Raises:
         UserError: MLflow is not installed.
@@ -43,13 +43,18 @@ def mirror(paths: Sequence[Path], uri: str, artifacts: Path) -> Outcome:
     if not paths:
         return Outcome()
     try:
-        client = connect(uri)
-        place = experiment(client, uri, artifacts, EXPERIMENT)
-        for path in paths:
-            _mirror(client, place, path, tally)
+        within(patience(tally.total), lambda: _mirror_all(paths, uri, artifacts, tally))
     except Exception as error:  # stores raise what they like; the files are complete, so the caller goes on
         tally.reasons.append(line(error))
     return tally.outcome()
+
+
+def _mirror_all(paths: Sequence[Path], uri: str, artifacts: Path, tally: Tally) -> None:
+    client = connect(uri)
+    place = experiment(client, uri, artifacts, EXPERIMENT)
+    for path in paths:
+        tally.hurry()
+        _mirror(client, place, path, tally)
 
 
 def _mirror(client: MlflowClient, place: str, path: Path, tally: Tally) -> None:

@@ -18,7 +18,7 @@ from sparsebench.records import Record
 from sparsebench_board import entries
 from sparsebench_board.cells import Cell, cells
 from sparsebench_board.shelf import Shelf, open_shelf
-from sparsebench_board.tracking import line, load
+from sparsebench_board.tracking import line, load, within
 from sparsebench_board.welcome import greet
 
 START, EACH = 60.0, 10.0
@@ -58,16 +58,21 @@ class Tally:
         return Outcome(**done, failed=self.total - sum(done.values()), reasons=tuple(dict.fromkeys(self.reasons)))
 
     def hurry(self) -> None:
-        """Raise UserError where a store answers, but so slowly that nobody would wait for the end."""
-        taken = time.monotonic() - self.began
-        if taken > START + EACH * self.total:
-            raise UserError(f"it is too slow: {self.counts.total()} of {self.total} runs in {taken:.0f} s")
+        """Raise UserError where nobody waits for the end any more: what was left behind begins nothing new."""
+        if time.monotonic() > self.began + patience(self.total):
+            raise UserError("it is too slow")
+
+
+def patience(runs: int) -> float:
+    """Seconds that a store may take for so many runs in all, however it spends them."""
+    return START + EACH * runs
 
 
 def mirror(records: Sequence[Record], uri: str, artifacts: Path) -> Outcome:
     """Mirror records to the store at `uri`; artifacts go to the folder `artifacts` if the store is a local file.
 
-    Whatever goes wrong in the store is part of the outcome, found out within seconds.
+    Whatever goes wrong in the store is part of the outcome, found out within seconds; a store that is only slow, or
+    never comes to an end, is given up after `patience`.
 
     Raises:
         UserError: MLflow is not installed.
@@ -78,10 +83,7 @@ def mirror(records: Sequence[Record], uri: str, artifacts: Path) -> Outcome:
     if not tally.total:
         return Outcome()
     try:
-        shelf = open_shelf(uri, artifacts)
-        for cell in found:
-            _mirror_cell(shelf, cell, tally)
-        greet(shelf)
+        within(patience(tally.total), lambda: _mirror_cells(found, uri, artifacts, tally))
     except Exception as error:  # stores raise what they like; records are complete, so the caller goes on
         tally.reasons.append(line(error))
     return tally.outcome()
@@ -95,14 +97,25 @@ def remove(records: Sequence[str], uri: str, artifacts: Path) -> int:
     """
     load()
     try:
-        shelf = open_shelf(uri, artifacts)
-        removed = shelf.remove(records)
-        greet(shelf)
+        return within(patience(len(records)), lambda: _remove(records, uri, artifacts))
     except UserError:
         raise
     except Exception as error:  # stores raise what they like
         raise UserError(line(error)) from error
+
+
+def _remove(records: Sequence[str], uri: str, artifacts: Path) -> int:
+    shelf = open_shelf(uri, artifacts)
+    removed = shelf.remove(records)
+    greet(shelf)
     return removed
+
+
+def _mirror_cells(found: Sequence[Cell], uri: str, artifacts: Path, tally: Tally) -> None:
+    shelf = open_shelf(uri, artifacts)
+    for cell in found:
+        _mirror_cell(shelf, cell, tally)
+    greet(shelf)
 
 
 def _mirror_cell(shelf: Shelf, cell: Cell, tally: Tally) -> None:

@@ -18,7 +18,9 @@ from sparsebench.environment import commit
 from sparsebench_board import site
 from sparsebench_board.documents import DIGEST
 from sparsebench_board.entries import KIND
+from sparsebench_board.mirror import patience
 from sparsebench_board.shelf import FINISHED, PAGE, Shelf, open_shelf
+from sparsebench_board.tracking import within
 from sparsebench_board.welcome import PAGES, greet, held
 
 if TYPE_CHECKING:
@@ -35,9 +37,13 @@ def publish(local: Sequence[Record], uri: str, artifacts: Path, hardware: Sequen
     """Log the page of all runs in the store at `uri`, unless it is there; what is `local` need not be fetched.
 
     Raises:
-        UserError: the store cannot be used, a record is damaged, or a package is missing.
+        UserError: the store cannot be used or is too slow, a record is damaged, or a package is missing.
     """
-    shelf = open_shelf(uri, artifacts)
+    shelf = within(patience(len(local)), lambda: open_shelf(uri, artifacts))
+    within(patience(len(shelf.runs)), lambda: _publish(shelf, local, hardware))
+
+
+def _publish(shelf: Shelf, local: Sequence[Record], hardware: Sequence[Path]) -> None:
     digest = _digest(shelf, hardware)
     if shelf.page and shelf.page.data.tags.get(DIGEST) == digest:
         return

@@ -7,11 +7,13 @@ import os
 import re
 import socket
 import sqlite3
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from contextlib import closing
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from sparsebench.errors import UserError
@@ -20,6 +22,8 @@ from sparsebench_board.extra import needs_board
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import RunInfo
+
+T = TypeVar("T")
 
 EXPERIMENT = "sparsebench"
 PATIENCE = 5.0
@@ -123,6 +127,32 @@ def is_here(host: str) -> bool:
 def is_there(uri: str) -> bool:
     """Whether there may be anything in the store: False for a database file that does not exist."""
     return not is_local(uri) or Path(uri.removeprefix(SQLITE)).is_file()
+
+
+def within(seconds: float, work: Callable[[], T]) -> T:
+    """What `work` returns or raises, waited for no longer than that.
+
+    Patience with single reads is no end: a server that sends a byte now and then outlasts it for ever. So the work is
+    done in a thread that is left behind when time is up, and that keeps no process alive.
+
+    Raises:
+        UserError: it is not done by then.
+    """
+    end: Future[T] = Future()
+    threading.Thread(target=_settle, args=(end, work), daemon=True).start()
+    try:
+        return end.result(seconds)
+    except TimeoutError as error:
+        if end.done():  # its own
+            raise
+        raise UserError(f"it is too slow: not done after {seconds:.0f} s") from error
+
+
+def _settle(end: Future[T], work: Callable[[], T]) -> None:
+    try:
+        end.set_result(work())
+    except BaseException as error:  # raised where it is waited for
+        end.set_exception(error)
 
 
 def shown(text: str) -> str:

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from sparsebench.errors import UserError
 from sparsebench.printing import printable
 from sparsebench_board.prepared import BOARD
-from sparsebench_board.tracking import EXPERIMENT, connect, is_here, is_server, load, shown
+from sparsebench_board.tracking import EXPERIMENT, PATIENCE, connect, is_here, is_server, load, shown, within
 
 READY_WITHIN = 120.0
 EXPERIMENTS = "/#/experiments"
@@ -125,7 +125,7 @@ def _page(host: str, port: int) -> str:
 def _there(uri: str) -> str:
     """The same on a server that runs elsewhere, which may want a password that MLflow's client knows."""
     try:
-        found = connect(uri).get_experiment_by_name(EXPERIMENT)
+        found = within(PATIENCE, lambda: connect(uri).get_experiment_by_name(EXPERIMENT))
     except Exception:  # the link leads to what there is, if anything
         return EXPERIMENTS
     return BOARD.address(found.experiment_id) if found else EXPERIMENTS

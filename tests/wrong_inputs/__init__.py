@@ -10,15 +10,20 @@ from pathlib import Path
 class Wrong:
     """A command line that is refused, and what its lines on standard error must name.
 
-    `given` is what was given, `remedy` what is allowed or what to do about it. `prepare` puts files into the working
-    folder before. A command with several mistakes has as many `lines`.
+    `given` is what was given, `remedy` what is allowed or what to do about it: both, where a pair is given. `prepare`
+    puts files into the working folder before. A command with several mistakes has as many `lines`.
     """
 
     line: str
     given: str
-    remedy: str
+    remedy: str | tuple[str, ...]
     prepare: Callable[[Path], None] = lambda folder: None
     lines: int = 1
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """All that must be said."""
+        return (self.given, *((self.remedy,) if isinstance(self.remedy, str) else self.remedy))
 
     @property
     def arguments(self) -> list[str]:

@@ -9,7 +9,7 @@ RUN = "RIGL"  # the test puts in a run's id
 ROWS = {
     # ---- run
     "run, no suite": Wrong("run", "SUITE", "--help"),
-    "run, unknown suite": Wrong("run quik", "'quik'", "did you mean 'quick'?"),
+    "run, unknown suite": Wrong("run quik", "'quik'", ("did you mean 'quick'?", "allowed: ")),
     "run, empty name": Wrong("run ''", "unknown suite ''", "allowed: "),
     "run, very long name": Wrong(f"run {LONG}", "xxx", "allowed: "),
     "run, very long path": Wrong(f"run {LONG}.toml", "xxx", "give another path"),
@@ -43,12 +43,12 @@ ROWS = {
     "run, option given twice": Wrong("run toys.toml --workers 1 --workers 2", "--workers", "--help"),
     # ---- flops, density
     "flops, no model": Wrong("flops", "MODEL", "--help"),
-    "flops, model": Wrong("flops resnet5", "'resnet5'", "did you mean 'resnet50'?"),
+    "flops, model": Wrong("flops resnet5", "'resnet5'", ("did you mean 'resnet50'?", "allowed: ")),
     "flops, timm model": Wrong("flops timm/resnet81", "'resnet81'", "did you mean"),
     "flops, timm nothing": Wrong("flops timm/", "''", "timm has"),
     "flops, timm tag": Wrong("flops timm/resnet18.nope", "resnet18.nope", "is the same network"),
     "flops, family": Wrong("flops timn/resnet18", "'timn'", "did you mean 'timm'?"),
-    "flops, method": Wrong("flops resnet50 --method rgl", "'rgl'", "did you mean 'rigl'?"),
+    "flops, method": Wrong("flops resnet50 --method rgl", "'rgl'", ("did you mean 'rigl'?", "allowed: ")),
     "flops, no formula": Wrong("flops resnet50 --method mine --sparsity .5", "'mine'", "formulas are known for"),
     "flops, no sparsity": Wrong("flops resnet50 --method rigl", "--sparsity", "needs one, in [0, 1)"),
     "flops, sparsity 1": Wrong("flops resnet50 --method rigl --sparsity 1", "--sparsity 1", "below 1"),
@@ -70,7 +70,9 @@ ROWS = {
     "flops, steps -1": Wrong("flops lenet-300-100 --batch 1 --steps=-1", "--steps", "1"),
     "flops, format": Wrong("flops resnet50 --format xml", "xml", "json"),
     "density, no sparsity": Wrong("density resnet50", "--sparsity", "--help"),
-    "density, model": Wrong("density resnet-50 --sparsity 0.5", "'resnet-50'", "did you mean 'resnet50'?"),
+    "density, model": Wrong(
+        "density resnet-50 --sparsity 0.5", "'resnet-50'", ("did you mean 'resnet50'?", "allowed: ")
+    ),
     "density, sparsity 1": Wrong("density resnet50 --sparsity 1", "--sparsity 1", "below 1"),
     "density, sparsity text": Wrong("density resnet50 --sparsity half", "half", "float"),
     "density, sparsity inf": Wrong("density resnet50 --sparsity inf", "--sparsity inf", "below 1"),
@@ -85,7 +87,7 @@ ROWS = {
     "leaderboard, a file": Wrong("leaderboard --records toys.toml", "toys.toml", "sparsebench run quick"),
     "leaderboard, format": Wrong("leaderboard --format xml", "xml", "csv"),
     "leaderboard, view": Wrong("leaderboard --view pie", "pie", "pareto"),
-    "leaderboard, against": Wrong("leaderboard --against rgl", "'rgl'", "did you mean 'rigl'?"),
+    "leaderboard, against": Wrong("leaderboard --against rgl", "'rgl'", ("did you mean 'rigl'?", "allowed: ")),
     "leaderboard, against for a view": Wrong("leaderboard --view tied --against rigl", "--against", "leave one"),
     "leaderboard, references": Wrong("leaderboard --view pareto --references", "--references", "leave one"),
     "leaderboard, budget for table": Wrong("leaderboard --budget 1", "--budget", "leave one"),
@@ -94,12 +96,14 @@ ROWS = {
     "leaderboard, budget nan": Wrong("leaderboard --view budget --budget nan", "'nan'", "above 0"),
     "leaderboard, budget inf": Wrong("leaderboard --view budget --budget 1,inf", "'1,inf'", "above 0"),
     "leaderboard, budget empty": Wrong("leaderboard --view budget --budget ''", "''", "above 0"),
-    "leaderboard, suite": Wrong("leaderboard --suite quik", "'quik'", "did you mean 'quick'?"),
+    "leaderboard, suite": Wrong("leaderboard --suite quik", "'quik'", ("did you mean 'quick'?", "allowed: ")),
     "leaderboard, html and view": Wrong("leaderboard --html site --view tied", "--view", "leave one"),
     "leaderboard, html and format": Wrong("leaderboard --html site --format md", "--format", "leave one"),
     "leaderboard, html is a file": Wrong("leaderboard --html toys.toml", "toys.toml", "name of a folder"),
     "leaderboard, html below a file": Wrong("leaderboard --html toys.toml/site", "toys.toml/site", "another folder"),
-    "leaderboard, html against": Wrong("leaderboard --html site --against rgl", "'rgl'", "did you mean 'rigl'?"),
+    "leaderboard, html against": Wrong(
+        "leaderboard --html site --against rgl", "'rgl'", ("did you mean 'rigl'?", "allowed: ")
+    ),
     # ---- compare, plot, export
     "compare, one run": Wrong("compare a", "SECOND", "--help"),
     "compare, no run": Wrong(f"compare {RUN} nope", "'nope'", "its id is the name of its record's folder"),
@@ -114,7 +118,9 @@ ROWS = {
     "plot, model alone": Wrong("plot layers --model resnet50", "layers of a model need both", "--sparsity 0.9"),
     "plot, sparsity alone": Wrong("plot layers --sparsity 0.9", "layers of a model need both", "--model resnet50"),
     "plot, model and only": Wrong("plot layers --model resnet50 --sparsity .9 --only seed=0", "--only", "leave one"),
-    "plot, model": Wrong("plot layers --model resnet --sparsity .9", "'resnet'", "did you mean 'resnet50'?"),
+    "plot, model": Wrong(
+        "plot layers --model resnet --sparsity .9", "'resnet'", ("did you mean 'resnet50'?", "allowed: ")
+    ),
     "plot, sparsity 1": Wrong("plot layers --model resnet50 --sparsity 1", "--sparsity 1", "below 1"),
     "plot, only": Wrong("plot curves --only method=st", "'st'", "allowed: "),
     "plot, to a folder": Wrong("plot sparsity --to runs", "runs", "--to"),
@@ -124,6 +130,8 @@ ROWS = {
     "export, to a folder": Wrong(f"export {RUN} --to runs --force", "runs", "give another file"),
     "export, to nowhere": Wrong(f"export {RUN} --to nope/x", "nope/x", "give another file"),
     "export, to a file": Wrong(f"export {RUN} --to toys.toml", "toys.toml", "--force"),
+    "export, to nothing": Wrong(f"export {RUN} --to ''", "--to", ("is a folder", "name of a file")),
+    "export, to the root": Wrong(f"export {RUN} --to /", "--to '/'", ("is a folder", "name of a file")),
     "export, to a long name": Wrong(f"export {RUN} --to {LONG}", "xxx", "give another path"),
     # ---- ui, import, list, show, new, check, bench
     "ui, no folder": Wrong("ui --records nope", "no records in nope", "sparsebench run quick"),
@@ -141,7 +149,7 @@ ROWS = {
     "list, what": Wrong("list suits", "suits", "suites"),
     "show, nothing": Wrong("show", "WHAT", "--help"),
     "show, what": Wrong("show suite quick", "suite", "method"),
-    "show, name": Wrong("show method rgl", "'rgl'", "did you mean 'rigl'?"),
+    "show, name": Wrong("show method rgl", "'rgl'", ("did you mean 'rigl'?", "allowed: ")),
     "show, a path": Wrong("show method ../../README", "README'", "allowed: "),
     "new, nothing": Wrong("new", "KIND", "--help"),
     "new, kind": Wrong("new suite my-suite", "suite", "method"),
@@ -155,15 +163,15 @@ ROWS = {
     "new, folder taken": Wrong("new method my-method --to runs", "runs", "--to"),
     "new, folder below a file": Wrong("new method my-method --to toys.toml/x", "toys.toml/x", "--to"),
     "check, nothing": Wrong("check", "NAME", "--help"),
-    "check, name": Wrong("check rgl", "'rgl'", "did you mean 'rigl'?"),
+    "check, name": Wrong("check rgl", "'rgl'", ("did you mean 'rigl'?", "allowed: ")),
     "check, cases 0": Wrong("check rigl --cases 0", "--cases 0", "from 1 to"),
     "check, cases huge": Wrong("check rigl --cases 1000000000", "--cases 1000000000", "from 1 to"),
     "check, kind": Wrong("check rigl --kind suite", "suite", "method"),
     "check, other kind": Wrong("check rigl --kind backend", "'rigl'", "allowed: "),
     "check, seed": Wrong("check rigl --seed=-1 --cases 1", "--seed -1", "0"),
     "check, broken": Wrong("check broken", "package 'toybox'", "mend or uninstall"),
-    "bench, model": Wrong("bench --model resnet5", "'resnet5'", "did you mean 'resnet50'?"),
-    "bench, backend": Wrong("bench --backend torhc", "'torhc'", "did you mean 'torch'?"),
+    "bench, model": Wrong("bench --model resnet5", "'resnet5'", ("did you mean 'resnet50'?", "allowed: ")),
+    "bench, backend": Wrong("bench --backend torhc", "'torhc'", ("did you mean 'torch'?", "allowed: ")),
     "bench, precision": Wrong("bench --precision float8", "float8", "bfloat16"),
     "bench, repeats 0": Wrong("bench --repeats 0", "--repeats", ">= 1"),
     "bench, seconds 0": Wrong("bench --seconds 0", "--seconds", "> 0"),
@@ -172,6 +180,36 @@ ROWS = {
     "bench, to a folder": Wrong("bench --to runs", "--to runs", "give the name of a file"),
     "bench, show nowhere": Wrong("bench --show nope.json", "nope.json", "`sparsebench bench` writes some"),
     "bench, show and model": Wrong("bench --show x.json --model resnet50", "--show", "leave"),
+    # ---- rm, doctor, --again, --devices, --continue
+    "rm, nothing": Wrong("rm", "", ("give", "--only")),
+    "rm, unknown": Wrong("rm nope --yes", "'nope'", "its id is the name"),
+    "rm, a path out": Wrong("rm ../x --yes", "'../x'", "its id is the name"),
+    "rm, only": Wrong("rm --only method=st --yes", "'st'", "allowed: "),
+    "rm, suite": Wrong("rm --suite quik --yes", "'quik'", ("did you mean 'quick'?", "allowed: ")),
+    "rm, no folder": Wrong("rm x --records nope --yes", "nope", "sparsebench run quick"),
+    "doctor, words": Wrong("doctor all", "'all'", "takes no further words"),
+    "doctor, format": Wrong("doctor --format xml", "xml", "json"),
+    "doctor, option": Wrong("doctor --fix", "--fix", "--help"),
+    "run, again unasked": Wrong(
+        "run toys.toml --again", "Do 2 recorded runs again", ("no terminal to ask at", "--yes")
+    ),
+    "train, again unasked": Wrong(
+        f"{TRAIN} --again --method rigl --sparsity 0.5 --recipe.steps 12 --updates.delta-t 2",
+        "Do 1 recorded run again",
+        ("no terminal to ask at", "--yes"),
+    ),
+    "train, devices 0": Wrong(f"{TRAIN} --devices 0", "--devices", ">= 1"),
+    "train, devices of a backend with one": Wrong(
+        f"{TRAIN} --devices 2", "'toy'", ("one device", "leave --devices out")
+    ),
+    "run, devices 0": Wrong("run toys.toml --devices 0", "--devices", ">= 1"),
+    "run, devices text": Wrong("run toys.toml --devices all", "all", "int"),
+    "run, devices of a backend with one": Wrong(
+        "run toys.toml --devices 2", "'toy'", ("one device", "leave --devices out")
+    ),
+    "train, continue nowhere": Wrong(f"{TRAIN} --continue nope", "nope", "checkpoint"),
+    "train, continue a file": Wrong(f"{TRAIN} --continue toys.toml", "toys.toml", "checkpoint"),
+    "run, continue": Wrong("run toys.toml --continue x", "--continue", "--help"),
     # ---- none of them
     "a command": Wrong("trian", "trian", 'Did you mean "train"?'),
     "an option as command": Wrong("--recipe.steps 3", "--recipe.steps", "--help"),

@@ -68,6 +68,9 @@ WEIGHTS = {
     "weights that are not finite": Wrong(
         TRAIN, "'fc1.weight'", "finite", _exported(fc1_weight=np.full((300, 4), np.nan, np.float32))
     ),
+    "weights beyond float32": Wrong(
+        TRAIN, "'fc1.weight'", "not finite in float32", _exported(fc1_weight=np.full((300, 4), 1e300))
+    ),
     "weights for a ticket": Wrong(f"{TRAIN} --method lottery", "'lottery'", "leave --weights out", _exported()),
     "weights for a narrower network": Wrong(
         f"{TRAIN} --method small-dense", "'small-dense'", "leave --weights out", _exported()

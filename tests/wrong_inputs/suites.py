@@ -4,11 +4,11 @@ import toy
 from wrong_inputs import Wrong, file
 
 
-def _suite(text: str | bytes, given: str, remedy: str, lines: int = 1) -> Wrong:
+def _suite(text: str | bytes, given: str, remedy: str | tuple[str, ...], lines: int = 1) -> Wrong:
     return Wrong("run wrong.toml", given, remedy, file("wrong.toml", text), lines)
 
 
-def _changed(old: str, new: str, given: str, remedy: str, lines: int = 1) -> Wrong:
+def _changed(old: str, new: str, given: str, remedy: str | tuple[str, ...], lines: int = 1) -> Wrong:
     assert old in toy.SUITE
     return _suite(toy.SUITE.replace(old, new), given, remedy, lines)
 
@@ -47,7 +47,7 @@ TYPES = (
     ("grid.variants", "['v']", "unknown variant 'v'", "allowed: base"),
     ("grid.variants", "[3]", "grid.variants[0]: given 3", "string"),
     ("grid.distributions", "['er', 'er']", "listed more than once: er", "list each value once"),
-    ("grid.multipliers", "[0.0]", "grid.multipliers[0]: given 0.0", "greater than 0"),
+    ("grid.multipliers", "[0.0]", "grid.multipliers[0]: given 0.0", "greater than or equal to 0.000001"),
     ("grid.multipliers", "[1e300]", "1e+300", "10,000,000"), ("colour", "'red'", "'colour'", "allowed: "),
 )  # fmt: skip
 """(dotted name, TOML value, what is given, what is allowed); put in above the tables, as a name of its own."""
@@ -105,6 +105,16 @@ ROWS = {
     "half a seed": _changed("seeds = 2", "seeds = 1.5", "grid.seeds: given 1.5", "a list"),
     "seeds as truth": _changed("seeds = 2", "seeds = true", "grid.seeds: given True", "a list"),
     "seeds without end": _changed("seeds = 2", "seeds = 1000000000000", "given 1000000000000", "10,000"),
+    "a list of seeds without end": _changed(
+        "seeds = 2", f"seeds = {[*range(20_001)]}", "20,001 values", ("at most 10,000", "make the list shorter")
+    ),
+    "searches without end": _suite(
+        toy.SUITE.replace('"rigl"', '"lottery"').replace("[0.5]", "[0.9999]").replace("seeds = 2", "seeds = 10000"),
+        "runs", "at most 100,000",
+    ),
+    "a title as long as its file": _changed(
+        'title = "toys"', f"title = {[*range(100_000)]}", "title: given [0, 1", "string"
+    ),
     "more runs than ever end": _suite(
         toy.SUITE.replace("[0.5]", str([k / 5000 for k in range(5000)])).replace("seeds = 2", "seeds = 1000"),
         "5,001,000 runs", "at most 100,000",
@@ -112,7 +122,7 @@ ROWS = {
     "batch too large": _changed("batch_size = 4", "batch_size = 40", "batch_size 40", "use at most that many"),
     "batch as text": _changed("batch_size = 4", 'batch_size = "4x"', "given '4x'", "valid integer"),
     "steps without end": _changed("steps = 12", "steps = 1000000000000", "1e+12", "10,000,000"),
-    "steps beyond an integer": _changed("steps = 12", f"steps = {'9' * 400}", "9999", "less than 92233720368547"),
+    "steps beyond an integer": _changed("steps = 12", f"steps = {'9' * 400}", "9999", "less than 2^63"),
     "ΔT beyond the run": _changed("delta_t = 2", "delta_t = 100", "delta_t 100", "lower delta_t"),
     "all mistakes at once": _suite(
         toy.SUITE.replace("toy", "toi").replace("[0.5]", "[1.0]").replace("seeds = 2", "seeds = 0")

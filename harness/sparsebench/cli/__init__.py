@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 import sparsebench
-from sparsebench.cli.output import complain, hush
+from sparsebench.cli.output import complain, hush, prepare_streams
 from sparsebench.cli.signals import Ended, as_exceptions
 from sparsebench.errors import SharedError, UserError
 from sparsebench.launch import speaks
@@ -104,6 +104,7 @@ INTERRUPTED, UNREAD = 130, 141  # 128 + SIGINT and 128 + SIGPIPE, as shells have
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command (from `sys.argv` by default) and return its exit code; a user's mistake is 2, a line for each."""
+    prepare_streams()
     try:
         with as_exceptions():
             return app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0

@@ -12,6 +12,7 @@ from sparsebench import records as store
 from sparsebench.cli import finding
 from sparsebench.cli.options import RUNS, Records
 from sparsebench.cli.output import say
+from sparsebench.errors import UserError
 
 
 def export(
@@ -23,6 +24,8 @@ def export(
     records: Records = RUNS,
 ) -> None:
     """Write a run's weights, exactly zero outside its masks, and the masks beside them."""
+    if to is not None and not to.name:
+        raise UserError(f"--to {str(to)!r} is a folder: give the name of a file, such as net.safetensors")
     record = store.read(finding.folder(run, records))
     model = plugins.load("models", record.config.model)
     found, path = exporting.exported(record, model), to or Path(f"{record.id}.safetensors")

@@ -5,8 +5,11 @@ Of replicas the first one speaks; an error is told by whoever has it.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+from contextlib import suppress
+from typing import Any
 
 from sparsebench.errors import UserError
 from sparsebench.launch import launched, speaks
@@ -37,6 +40,16 @@ def put(rendered: str) -> None:
         raise UserError(f"standard output cannot be written ({error.strerror}): is there room?") from error
 
 
+def prepare_streams() -> None:
+    """Streams take whatever is told: what their encoding lacks is escaped, and one that is closed drops it."""
+    for name in ("stdout", "stderr"):
+        stream: Any = getattr(sys, name)
+        if stream is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for as long as we run
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def hush() -> None:
     """Nothing more goes to standard output, not even what Python would flush at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -58,7 +71,9 @@ def warn(line: str) -> None:
 def complain(line: str) -> None:
     """A line about something that went wrong."""
     launch = None if speaks() else launched()
-    sys.stderr.write(f"error: {f'replica {launch.rank}: ' if launch else ''}{_one(line)}\n")
+    with suppress(OSError):  # nobody can be told, and the exit code still says it
+        sys.stderr.write(f"error: {f'replica {launch.rank}: ' if launch else ''}{_one(line)}\n")
+        sys.stderr.flush()
 
 
 def ask(question: str) -> None:

@@ -11,6 +11,7 @@ from sparsebench.worker import Event, Failed, Lost, Progressed, Told
 
 TIMES = 3
 """How often a job's worker may be lost until the job counts as failed: it began no further on than before."""
+SOURCE_FAILED = "the run that its ticket was to come from failed: mend that one, then run the same command again"
 
 
 @dataclass(frozen=True)
@@ -107,5 +108,5 @@ class Queue:
         for job in [job for queue in self.waiting.values() for job in queue if job.after == lost.id]:
             self.waiting[job.lane].remove(job)
             self.unfinished.discard(job.id)
-            yield job, Failed("the run that its ticket was to come from failed")
+            yield job, Failed(SOURCE_FAILED)
             yield from self._abandon(job)
