@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from sparsebench.errors import UserError
+from sparsebench.stopping import Stopped, deferred
 
 
 def run(argument, report):
@@ -32,6 +33,14 @@ def run(argument, report):
         case "wait":
             Path(place, "pid").write_text(str(os.getpid()))
             time.sleep(60)
+        case "keep":  # as a run at the end of its segment, when it is asked to end
+            with deferred() as asked:
+                Path(place, "pid").write_text(str(os.getpid()))
+                while not asked():
+                    time.sleep(0.01)
+                time.sleep(1)
+                Path(place, "kept").touch()
+                raise Stopped
     return what
 
 

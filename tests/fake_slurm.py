@@ -1,6 +1,7 @@
 """A Slurm of one machine: `sbatch`, `srun`, `sacct` and `scancel` as submitit calls them, for tests.
 
-A job is the batch file, run in a session of its own; its state follows from its process.
+A job is the batch file, run in a session of its own; its state follows from its process. As in Slurm, one that is
+cancelled is called so at once, while its processes are only asked to end.
 """
 
 import os
@@ -43,8 +44,7 @@ done
 
 SCANCEL = """#!/bin/sh
 echo "CANCELLED by 0" >"$FAKE_SLURM/$1.state"
-kill -TERM -- "-$1" 2>/dev/null
-true
+[ -e "$FAKE_SLURM/$1.code" ] || kill -s TERM -- "-$1"
 """
 
 COMMANDS = {"sbatch": SBATCH, "srun": SRUN, "sacct": SACCT, "scancel": SCANCEL}

@@ -172,3 +172,17 @@ def test_of_replicas_the_first_one_speaks():
     ]  # fmt: skip
     assert launched(second) == Launch(2, rank=1, processes=2, local=1, address="node1:29500")
     assert json.loads(Job(CONFIG, "r", "cpu", 1.0).text())["records"] == "r"
+
+
+def test_slurms_warning_before_the_time_limit_ends_no_replica(launch):
+    """Slurm sends it to every process of a job; the one that started them asks them to end."""
+    script = """
+import subprocess
+warn = "import os, signal; os.kill(os.getpid(), signal.SIGUSR2); print('goes on')"
+os.kill(os.getpid(), signal.SIGUSR2)
+said = subprocess.run([sys.executable, "-c", warn], stdout=subprocess.PIPE, text=True)
+say(tell=f"{said.returncode} {said.stdout.strip()}")
+"""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    assert launch(script) == ([], ["0 goes on"])
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before

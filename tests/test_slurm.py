@@ -22,7 +22,8 @@ pytest.importorskip("submitit")
 pytest_plugins = ("command_line",)
 pytestmark = pytest.mark.slow
 
-LOCAL = {"cluster": "local", "every": 0.05, "lag": 0.0}
+SHORTLY = {"every": 0.05, "lag": 0.0}
+LOCAL = {"cluster": "local", **SHORTLY}
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +38,14 @@ def alive(pid):
     except ProcessLookupError:
         return False
     return b" Z " not in Path(f"/proc/{pid}/stat").read_bytes()
+
+
+def gone(*pids):
+    """Whether they have ended, at once or within moments: a worker says that it ends before it does."""
+    deadline = time.monotonic() + 10
+    while any(map(alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not any(map(alive, pids))
 
 
 def test_what_fails_is_told_and_what_is_lost_is_done_again(tmp_path):
@@ -94,7 +103,7 @@ def test_a_suite_whose_worker_is_killed_goes_on_from_its_checkpoint(command, mon
 
 def test_a_batch_file_says_what_was_asked_for_and_a_job_ends_well(tmp_path, monkeypatch):
     place = fake_slurm.install(tmp_path, monkeypatch)
-    executor = Slurm(1, {"time": "1:00:00", "partition": "gpu", "gpus-per-node": "2"}, every=0.05, lag=0)
+    executor = Slurm(1, {"time": "1:00:00", "partition": "gpu", "gpus-per-node": "2"}, **SHORTLY)
     (tmp_path / "runs").mkdir()
     jobs = errands.jobs(tmp_path, "fine", "once")
     events = [event for _, event in executor.run(errands.run, jobs, tmp_path / "runs" / "log")]
@@ -117,12 +126,62 @@ def test_a_job_that_somebody_cancels_is_not_begun_again(tmp_path, monkeypatch):
     place = fake_slurm.install(tmp_path, monkeypatch)
     monkeypatch.setattr(slurm, "ASKED", 0.1)
     (tmp_path / "runs").mkdir()
-    executor, told = Slurm(1, {"time": "1"}, every=0.05, lag=0), []
+    executor, told = Slurm(1, {"time": "1"}, **SHORTLY), []
     for _, event in executor.run(errands.run, errands.jobs(tmp_path, "wait"), tmp_path / "runs" / "log"):
         told.append(event)
         if isinstance(event, Progressed):
             subprocess.run(["scancel", (place / "last").read_text().strip()], check=True)
     assert told[-1] == Failed("its Slurm job was cancelled by somebody else", logged=True)
+    assert gone(int((place / "last").read_text()), int((tmp_path / "pid").read_text()))
+
+
+def test_closing_waits_until_cancelled_workers_have_kept_their_checkpoint(tmp_path, monkeypatch):
+    """Slurm says at once that a job is cancelled; the folder that its worker writes to is removed afterwards."""
+    place = fake_slurm.install(tmp_path, monkeypatch)
+    (tmp_path / "runs").mkdir()
+    with closing(
+        Slurm(1, {"time": "1"}, **SHORTLY).run(
+            errands.run, errands.jobs(tmp_path, "keep", "fine"), tmp_path / "runs" / "log"
+        )
+    ) as events:
+        next(event for _, event in events if isinstance(event, Progressed))
+        while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()):
+            time.sleep(0.05)
+    assert (tmp_path / "kept").exists()
+    assert (place / f"{(place / 'last').read_text().strip()}.state").read_text().startswith("CANCELLED")
+    assert gone(int((tmp_path / "pid").read_text()))
+    assert not (tmp_path / "fine").exists()
+    assert not list((tmp_path / "runs").glob(".partial-*"))
+
+
+def test_ctrl_c_leaves_checkpoints_and_no_process(command, monkeypatch, tmp_path):
+    (tmp_path / "slurm").mkdir()
+    fake_slurm.install(tmp_path / "slurm", monkeypatch)
+    Path("toys.toml").write_text(toy.SUITE.replace("seeds = 2", f"seeds = [{toy.SLOW}]").replace("12", "200"))
+    monkeypatch.setenv(toy.LOG, str(tmp_path / "begun"))
+    monkeypatch.setattr(slurm, "Slurm", lambda slots, parameters: Slurm(slots, parameters, **SHORTLY))
+    run = Slurm.run
+
+    def interrupted(self, *arguments):
+        """Ctrl-C, once both runs are under way."""
+        under_way = set()
+        with closing(run(self, *arguments)) as events:
+            for job, event in events:
+                yield job, event
+                if isinstance(event, Progressed):
+                    under_way.add(job.id)
+                if len(under_way) == 2:
+                    signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Slurm, "run", interrupted)
+    code, _, err = command("run", "toys.toml", "--on", "slurm", "--slurm", "time=1", "--checkpoint-every", "1000")
+    kept = sorted(Path("runs").glob(f"{checkpoints.FOLDER}/*/0*"))
+    assert code == 130, err
+    assert len(kept) == 2
+    pids = {int(line.split()[0]) for line in (tmp_path / "begun").read_text().splitlines()}
+    assert len(pids) == 2
+    assert gone(*pids)
+    assert sorted(Path("runs").glob(f"{checkpoints.FOLDER}/*/0*")) == kept
 
 
 def test_what_sbatch_refuses_is_told_in_one_line(command, tmp_path, monkeypatch):

@@ -87,10 +87,11 @@ def train(starter: Sequence[str], job: Job, devices: int, report: Report, tell: 
 def _started(command: Sequence[str], devices: int, errors: Any) -> Generator[subprocess.Popen[str]]:
     """The launcher; it does not outlive the block."""
     shares = {"OMP_NUM_THREADS": str(max(1, threads() // devices))}
-    process = subprocess.Popen(
-        command, env=os.environ | shares, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
-        text=True, start_new_session=True,
-    )  # fmt: skip
+    with _warned_alone():
+        process = subprocess.Popen(
+            command, env=os.environ | shares, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
+            text=True, start_new_session=True,
+        )  # fmt: skip
     try:
         yield process
     finally:
@@ -101,6 +102,20 @@ def _started(command: Sequence[str], devices: int, errors: Any) -> Generator[sub
         process.wait()
         if process.stdout:
             process.stdout.close()
+
+
+@contextmanager
+def _warned_alone() -> Generator[None]:
+    """Processes that are started in here, and theirs, take no notice of SIGUSR2, which would end them.
+
+    Slurm warns all processes of a job that its time is nearly over; the one that started the others asks them to end.
+    A blocked signal is inherited, and blocking is this thread's own: nothing is lost here, whichever thread it is.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _listened(process: subprocess.Popen[str], report: Report, tell: Tell) -> list[str]:

@@ -4,6 +4,7 @@ from wrong_inputs import Wrong, file
 
 TRAIN = "train --dataset dots --backend toy --recipe.batch-size 4"
 LONG = "x" * 5000
+SLURM = "run toys.toml --on slurm --slurm time=1 --slurm"
 RUN = "RIGL"  # the test puts in a run's id
 
 ROWS = {
@@ -210,6 +211,23 @@ ROWS = {
     "train, continue nowhere": Wrong(f"{TRAIN} --continue nope", "nope", "checkpoint"),
     "train, continue a file": Wrong(f"{TRAIN} --continue toys.toml", "toys.toml", "checkpoint"),
     "run, continue": Wrong("run toys.toml --continue x", "--continue", "--help"),
+    # ---- --on, --slurm
+    "run, slurm nodes": Wrong(f"{SLURM} nodes=2", "--slurm nodes=2", ("allowed: ", "leave nodes out")),
+    "run, slurm ntasks": Wrong(f"{SLURM} --ntasks=8", "--slurm --ntasks=8", ("allowed: ", "leave ntasks out")),
+    "run, slurm ntasks-per-node": Wrong(
+        f"{SLURM} ntasks-per-node=2", "--slurm ntasks-per-node=2", ("allowed: ", "leave ntasks-per-node out")
+    ),
+    "run, slurm array": Wrong(f"{SLURM} array=0-3", "--slurm array=0-3", ("allowed: ", "leave array out")),
+    "run, slurm output": Wrong(f"{SLURM} output=x", "--slurm output=x", ("allowed: ", "leave output out")),
+    "run, slurm err": Wrong(f"{SLURM} err=x", "--slurm err=x", ("allowed: ", "leave err out")),
+    "run, slurm wrap": Wrong(f"{SLURM} wrap=ls", "--slurm wrap=ls", ("allowed: ", "leave wrap out")),
+    "run, slurm chdir": Wrong(f"{SLURM} chdir=/tmp", "--slurm chdir=/tmp", ("allowed: ", "leave chdir out")),
+    "run, slurm parsable": Wrong(f"{SLURM} parsable=yes", "--slurm parsable=yes", ("allowed: ", "leave parsable out")),
+    "run, slurm signal": Wrong(f"{SLURM} signal=TERM@60", "--slurm signal=TERM@60", "give signal=USR2@SECONDS"),
+    "run, slurm no pair": Wrong(f"{SLURM} gpu", "--slurm gpu", "give KEY=VALUE"),
+    "run, slurm no time": Wrong("run toys.toml --on slurm", "--on slurm", "--slurm time=HH:MM:SS"),
+    "run, slurm elsewhere": Wrong("run toys.toml --slurm mem=1G", "--slurm", "leave --slurm out"),
+    "run, on": Wrong("run toys.toml --on cloud", "--on cloud", "allowed: local, slurm, ray"),
     # ---- none of them
     "a command": Wrong("trian", "trian", 'Did you mean "train"?'),
     "an option as command": Wrong("--recipe.steps 3", "--recipe.steps", "--help"),

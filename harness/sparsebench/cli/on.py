@@ -16,6 +16,12 @@ from sparsebench.launch import launched
 
 MANY = 64
 """Jobs in Slurm's queue at a time."""
+OURS = (
+    "array", "chdir", "clusters", "error", "help", "input", "nodes", "ntasks", "ntasks-per-core", "ntasks-per-gpu",
+    "ntasks-per-node", "ntasks-per-socket", "open-mode", "output", "parsable", "quiet", "tasks-per-node", "test-only",
+    "usage", "version", "wait", "wrap",
+)  # fmt: skip
+"""Options of sbatch that give a run another shape than one task, hide its files, or change what sbatch answers."""
 
 On = Annotated[
     str,
@@ -90,7 +96,15 @@ def _options(slurm: Sequence[str]) -> dict[str, str]:
         key, sign, value = each.partition("=")
         if not (sign and value and re.fullmatch(r"(--)?[a-z][a-z-]*", key)):
             raise UserError(f"--slurm {each}: give KEY=VALUE, an option of sbatch, such as partition=gpu")
-        found[key.removeprefix("--")] = value
+        key = key.removeprefix("--")
+        if any(name.startswith(key) for name in OURS):  # sbatch takes what is short for them, too
+            raise UserError(
+                f"--slurm {each}: each run is one job of one task on one node, whose files are the command's own; "
+                f"allowed: what a job may use, such as partition, gres and mem: leave {key} out"
+            )
+        if key == "signal" and not re.fullmatch(r"(R:)?(SIG)?USR2@\d+", value):
+            raise UserError(f"--slurm {each}: runs know one warning: give signal=USR2@SECONDS, or leave it out")
+        found[key] = value
     return found
 
 

@@ -25,7 +25,7 @@ from sparsebench.executors.jobs import Job, Queue
 from sparsebench.worker import Event, Failed, Lost, Progressed, Report, Started, Told, Work, attempt, share_politely
 
 GRACE = 45.0
-"""Seconds that cancelled jobs are waited for: Slurm itself gives them 30 to end."""
+"""Seconds that cancelled jobs are waited for: Slurm itself gives them 30 (KillWait) to end."""
 ASKED = 30.0
 """Seconds between questions to Slurm about jobs of which no end is seen."""
 REPORTED = 0.5
@@ -113,12 +113,15 @@ class _Shift:
             yield from self._news()
 
     def cancel(self) -> None:
-        """End what is queued or runs, and wait until it has."""
+        """End what is queued or runs, and wait until it has.
+
+        Slurm calls a job cancelled when it asks its processes to end, so the worker itself is waited for.
+        """
         for flight in self.flights:
             with suppress(Exception):  # it has ended by itself, or Slurm cannot be reached
                 flight.handle.cancel(check=False)
         deadline = time.monotonic() + GRACE
-        while time.monotonic() < deadline and not all(_over(flight, ask=True) for flight in self.flights):
+        while time.monotonic() < deadline and not all(map(_gone, self.flights)):
             time.sleep(min(1.0, self.executor.every))
 
     def _submitter(self) -> Any:
@@ -197,6 +200,16 @@ def _over(flight: _Flight, ask: bool) -> bool:
     return flight.handle.done(force_check=ask)
 
 
+def _gone(flight: _Flight) -> bool:
+    """Whether it has ended, and its worker, if it had one, says so too."""
+    return _over(flight, ask=True) and not _mark(flight.notes).exists()
+
+
+def _mark(notes: Path) -> Path:
+    """A file that is there while a worker does the job."""
+    return notes.with_suffix(".here")
+
+
 def _noted(path: Path) -> list[tuple[int, int]]:
     """What a run first said of its progress, and last."""
     with suppress(OSError, ValueError):
@@ -218,10 +231,21 @@ def _lines(flight: _Flight) -> list[str]:
 
 
 def _serve(work: Work, argument: Any, notes: Path) -> Event:
-    """One job, in a process of its own; asked to end, it ends as a worker of the pool does."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not submitit's, which ignores it
+    """One job, in a process of its own; asked to end, it ends as a worker of the pool does, and says so."""
+    mark = _mark(notes)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        mark.unlink(missing_ok=True)
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    signal.signal(signal.SIGTERM, end)  # not submitit's, which ignores it
     signal.signal(signal.SIGUSR2, _out_of_time)
-    return attempt(lambda: (work, argument), _noting(notes))
+    mark.touch()
+    try:
+        return attempt(lambda: (work, argument), _noting(notes))
+    finally:
+        mark.unlink(missing_ok=True)
 
 
 def _out_of_time(number: int, frame: FrameType | None) -> None:
