@@ -35,9 +35,16 @@ def importable(monkeypatch, tmp_path):
 def alive(pid):
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        return b" Z " not in Path(f"/proc/{pid}/stat").read_bytes()
+    except (ProcessLookupError, FileNotFoundError):  # also between the two
         return False
-    return b" Z " not in Path(f"/proc/{pid}/stat").read_bytes()
+
+
+def errand(place):
+    """The process of an errand that waits."""
+    while not ((place / "pid").exists() and (place / "pid").read_text()):
+        time.sleep(0.05)
+    return int((place / "pid").read_text())
 
 
 def gone(*pids):
@@ -61,9 +68,7 @@ def test_closing_cancels_what_runs_and_leaves_no_process(tmp_path):
         Slurm(1, **LOCAL).run(errands.run, errands.jobs(tmp_path, "wait", "fine"), tmp_path / "log")
     ) as events:
         next(event for _, event in events if isinstance(event, Progressed))
-        while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()):
-            time.sleep(0.05)
-        pid = int((tmp_path / "pid").read_text())
+        pid = errand(tmp_path)
         assert alive(pid)
     assert not alive(pid)
     assert not (tmp_path / "fine").exists()
@@ -127,12 +132,14 @@ def test_a_job_that_somebody_cancels_is_not_begun_again(tmp_path, monkeypatch):
     monkeypatch.setattr(slurm, "ASKED", 0.1)
     (tmp_path / "runs").mkdir()
     executor, told = Slurm(1, {"time": "1"}, **SHORTLY), []
-    for _, event in executor.run(errands.run, errands.jobs(tmp_path, "wait"), tmp_path / "runs" / "log"):
+    for _, event in executor.run(errands.run, errands.jobs(tmp_path, "keep"), tmp_path / "runs" / "log"):
         told.append(event)
         if isinstance(event, Progressed):
+            errand(tmp_path)
             subprocess.run(["scancel", (place / "last").read_text().strip()], check=True)
     assert told[-1] == Failed("its Slurm job was cancelled by somebody else", logged=True)
-    assert gone(int((place / "last").read_text()), int((tmp_path / "pid").read_text()))
+    assert (tmp_path / "kept").exists()
+    assert gone(int((place / "last").read_text()), errand(tmp_path))
 
 
 def test_closing_waits_until_cancelled_workers_have_kept_their_checkpoint(tmp_path, monkeypatch):
@@ -145,11 +152,10 @@ def test_closing_waits_until_cancelled_workers_have_kept_their_checkpoint(tmp_pa
         )
     ) as events:
         next(event for _, event in events if isinstance(event, Progressed))
-        while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()):
-            time.sleep(0.05)
+        errand(tmp_path)
     assert (tmp_path / "kept").exists()
     assert (place / f"{(place / 'last').read_text().strip()}.state").read_text().startswith("CANCELLED")
-    assert gone(int((tmp_path / "pid").read_text()))
+    assert gone(errand(tmp_path))
     assert not (tmp_path / "fine").exists()
     assert not list((tmp_path / "runs").glob(".partial-*"))
 

@@ -213,7 +213,7 @@ ROWS = {
     "run, continue": Wrong("run toys.toml --continue x", "--continue", "--help"),
     # ---- --on, --slurm
     "run, slurm nodes": Wrong(f"{SLURM} nodes=2", "--slurm nodes=2", ("allowed: ", "leave nodes out")),
-    "run, slurm ntasks": Wrong(f"{SLURM} --ntasks=8", "--slurm --ntasks=8", ("allowed: ", "leave ntasks out")),
+    "run, slurm ntasks": Wrong(f"{SLURM}=--ntasks=8", "--slurm --ntasks=8", ("allowed: ", "leave ntasks out")),
     "run, slurm ntasks-per-node": Wrong(
         f"{SLURM} ntasks-per-node=2", "--slurm ntasks-per-node=2", ("allowed: ", "leave ntasks-per-node out")
     ),

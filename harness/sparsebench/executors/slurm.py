@@ -170,7 +170,8 @@ class _Shift:
             return None
         if not flight.handle.paths.result_pickle.exists():
             flight.ended = flight.ended or time.monotonic()
-            return self._silent(flight) if time.monotonic() - flight.ended >= self.executor.lag else None
+            waited = time.monotonic() - flight.ended
+            return self._silent(flight) if waited >= (GRACE if _ending(flight) else self.executor.lag) else None
         try:
             end: Event = flight.handle.result()
         except Exception as error:  # submitit's, with a traceback in it
@@ -203,6 +204,11 @@ def _over(flight: _Flight, ask: bool) -> bool:
 def _gone(flight: _Flight) -> bool:
     """Whether it has ended, and its worker, if it had one, says so too."""
     return _over(flight, ask=True) and not _mark(flight.notes).exists()
+
+
+def _ending(flight: _Flight) -> bool:
+    """Whether it is cancelled, and its worker has not ended yet."""
+    return str(flight.handle.state).startswith("CANCELLED") and _mark(flight.notes).exists()
 
 
 def _mark(notes: Path) -> Path:
