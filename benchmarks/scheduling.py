@@ -50,12 +50,12 @@ seeds = {cells}
 BY_HAND = """
 import sys
 from pathlib import Path
-from sparsebench.worker import share_politely
+from sparsebench.worker import Report, share_politely
 share_politely()
 from sparsebench import suite
 from sparsebench.cli.work import train_one
 for run in suite.runs(suite.load(sys.argv[1])):
-    train_one(run.config, lambda done, steps: None, None, Path(sys.argv[2]), "cpu")
+    train_one(run.config, Report(lambda event: None), None, Path(sys.argv[2]), "cpu")
 """
 
 

@@ -198,6 +198,21 @@ def test_what_the_first_one_cannot_write_stops_all(told):
     assert [each["without checkpoints"] for each in told] == [["no room"], []]
 
 
+@pytest.mark.parametrize(
+    ("how", "what"), [("mask", "masks of layer 'fc1'"), ("momentum", "state of layer 'momentum/fc1.weight'")]
+)
+def test_replicas_that_drift_apart_are_stopped_at_the_next_checkpoint(folder, told, alone, how, what):
+    """Both are told what, and which of them; the checkpoint before is sound."""
+    first, second = (each[f"drifted {how}"] for each in told)
+    assert first == second
+    assert first.startswith(f"{what} differ between replicas: replica 1 has not what the others have")
+    place = folder / "root-0" / how
+    kept = sorted(int(path.name) for path in (place / ".checkpoints" / pair.run_of().id).iterdir())
+    assert kept[-1] <= 35
+    environment = assert_same_record(runner.run(pair.run_of(), place), alone)
+    assert environment["resumed"] == [kept[-1]]
+
+
 def test_replicas_of_two_runs_are_refused(told):
     assert [each["other"].partition("(")[2].partition(")")[0] for each in told] == ["differing: config.seed, id"] * 2
 

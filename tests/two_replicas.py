@@ -33,6 +33,7 @@ from sparsebench.together import joined
 from sparsebench_models.parts_torch import Dropout
 from sparsebench_torch import backend
 from sparsebench_torch.normalisation import normalised_together
+from sparsebench_torch.trainer import TorchTrainer
 
 STEPS, HALF, SPARSITY = 20, 11, 0.7
 METHODS = {"rigl": rigl, "set": set_, "snfs": snfs, "granet": granet_global}
@@ -129,6 +130,34 @@ def full(root, *content):
     raise UserError("no room")
 
 
+def drifting(how, rank):
+    """`TorchTrainer.update` after whose fifth update the second replica is no longer like the first."""
+
+    def update(self, state, method, event, *others):
+        state, report = sound(self, state, method, event, *others)
+        if rank == 1 and event.iteration == 35:
+            weight = state.module.get_parameter("fc1.weight")
+            changed = {
+                "mask": lambda: state.masks["fc1"].view(-1)[7].logical_not_(),
+                "momentum": lambda: state.optimizer.state[weight]["momentum_buffer"].view(-1)[7].add_(1),
+            }
+            changed[how]()
+        return state, report
+
+    sound = TorchTrainer.update
+    return update
+
+
+def drifted(root, launch, rank, how):
+    """How a run ends whose replicas drift apart."""
+    sound = TorchTrainer.update
+    TorchTrainer.update = drifting(how, rank)
+    try:
+        return run(root / how, launch, run_of(), every=0)
+    finally:
+        TorchTrainer.update = sound
+
+
 def runs(folder, launch, rank):
     """Every replica has a folder of records of its own: only the first one's may be used."""
     root = folder / f"root-{rank}"
@@ -143,6 +172,7 @@ def runs(folder, launch, rank):
     checkpoints.write, records.write = full, full
     told["full"] = run(root / "full", launch, run_of(), every=0, tell=said.append)
     checkpoints.write, records.write = write
+    told |= {f"drifted {how}": drifted(root, launch, rank, how) for how in ("mask", "momentum")}
     return told | {"without checkpoints": sorted(set(said))}
 
 
