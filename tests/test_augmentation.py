@@ -1,6 +1,5 @@
 """Crop and flip, standardisation, streams: what a network sees is to the bit what an image-by-image oracle makes."""
 
-import threading
 from dataclasses import replace
 from functools import partial
 from itertools import islice, pairwise
@@ -30,6 +29,8 @@ from sparsebench.models import initial_weights
 from sparsebench.trainer import Task
 from sparsebench_models.lenet import lenet_300_100
 from tasks import begin, bits, conv, images, one_thread, short, task, trainer_on, update, walk
+
+pytest_plugins = ("reading_threads",)
 
 DRAWS = st.integers(0, 2**64 - 1)
 
@@ -179,7 +180,7 @@ def test_batches_of_a_folder_are_the_oracles(streaming, folder, view):
     assert_seen(streaming, streamed(folder, **STREAMED[view]), [0, 1, 2, 5, 4])
 
 
-def test_runs_of_one_trainer_do_not_mix(streaming, folder):
+def test_runs_of_one_trainer_do_not_mix(streaming, folder, reading):
     """Another seed, view or split is another run, and the threads of the one before have ended."""
     jobs = [
         (streamed(folder), 1),
@@ -189,8 +190,7 @@ def test_runs_of_one_trainer_do_not_mix(streaming, folder):
     ]
     for job, seed in [*jobs, *jobs]:
         assert_seen(streaming, job, [0, 1], seed)
-        readers = [thread for thread in threading.enumerate() if thread.name.startswith("sparsebench-read")]
-        assert 0 < len(readers) <= threads()
+        assert 0 < len(reading()) <= threads()
 
 
 class Ramp(Stream):

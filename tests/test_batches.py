@@ -15,6 +15,8 @@ from sparsebench.data.stream import Batches, evaluation
 from sparsebench.errors import UserError
 from sparsebench.replicas import Alone as Rank
 
+pytest_plugins = ("reading_threads",)
+
 
 @pytest.fixture(scope="module")
 def split(tmp_path_factory):
@@ -159,16 +161,12 @@ def test_what_was_read_in_vain_is_dropped(split, monkeypatch):
 # ---- the end of it ----------------------------------------------------------------------------------------------
 
 
-def threads():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("sparsebench-read")]
-
-
-def test_no_thread_outlives_the_run(split):
+def test_no_thread_outlives_the_run(split, reading):
     batches = Batches(split, Feed(5, 2, 0), 100, True, 4, ahead=10)
     batches.batch(0)
-    assert threads()
+    assert reading()
     batches.close()
-    assert threads() == []
+    assert reading() == []
     batches.close()
 
 
@@ -187,21 +185,21 @@ def test_what_waits_when_a_run_ends_is_not_read(split, monkeypatch):
     assert len(read) < 200
 
 
-def test_no_thread_outlives_an_evaluation_that_was_left(split):
+def test_no_thread_outlives_an_evaluation_that_was_left(split, reading):
     for images, _ in evaluation(split, 2, 3):
-        assert threads()
+        assert reading()
         assert images.shape == (2, 3, 32, 32)
         break
-    assert threads() == []
+    assert reading() == []
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 7])
-def test_an_evaluation_sees_every_sample_once_in_order(split, batch):
+def test_an_evaluation_sees_every_sample_once_in_order(split, batch, reading):
     parts = list(evaluation(split, batch))
     assert [len(labels) for _, labels in parts][:-1] == [batch] * (len(parts) - 1)
     wanted = np.stack([split.image(k, None) for k in range(5)])
     same([np.concatenate(part) for part in zip(*parts, strict=True)], (wanted, split.labels))
-    assert threads() == []
+    assert reading() == []
 
 
 def test_replicas_read_their_own_share_and_no_more(split, reads):
@@ -220,7 +218,7 @@ def test_replicas_read_their_own_share_and_no_more(split, reads):
         same(found, wanted)
 
 
-def test_a_bad_image_is_told_to_whoever_asks_for_its_batch(tmp_path):
+def test_a_bad_image_is_told_to_whoever_asks_for_its_batch(tmp_path, reading):
     split, feed = small.stream(tmp_path), Feed(5, 1, 0)
     bad = split.paths[feed.indices(2, 3)[0, 0]]
     bad.unlink()
@@ -234,4 +232,4 @@ def test_a_bad_image_is_told_to_whoever_asks_for_its_batch(tmp_path):
     batches.close()
     with pytest.raises(UserError, match="No such file"):
         list(evaluation(split, 2))
-    assert threads() == []
+    assert reading() == []

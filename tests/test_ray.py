@@ -20,7 +20,10 @@ from sparsebench.worker import Progressed
 
 pytest.importorskip("ray")
 pytest_plugins = ("command_line",)
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called:RuntimeWarning"),  # Ray's, where another test used JAX
+]
 
 SLOW = toy.SUITE.replace("seeds = 2", f"seeds = [{toy.SLOW}]").replace("steps = 12", "steps = 16")
 
