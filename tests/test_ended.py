@@ -136,7 +136,7 @@ def test_killed_while_it_trains_and_begun_again_is_never_killed(backend, tmp_pat
     assert "None" not in killed
     (straight,), (again,) = (records.paths(tmp_path / name) for name in ("straight", "killed"))
     resumed = records.read(again).environment["resumed"]
-    assert len(resumed) == len(killed), "each began where the one before was killed"
+    assert 2 <= len(resumed) <= len(killed), "one that is killed before its first checkpoint begins where it had begun"
     assert 0 < resumed[0] < resumed[-1] < STEPS
     assert resumed == sorted(set(resumed))
     assert same(straight, again) == []

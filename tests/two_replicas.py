@@ -5,6 +5,7 @@ was told to `FOLDER/told-RANK.json`. The test does on one device what can be don
 """
 
 import json
+import os
 import signal
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -271,3 +272,4 @@ def replicate(folder):
 
 if __name__ == "__main__":
     replicate(Path(sys.argv[1]))
+    os._exit(0)  # all is written; threads of gloo that still run would sometimes abort the process

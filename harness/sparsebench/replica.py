@@ -55,4 +55,6 @@ def _own_channel() -> TextIO:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], _own_channel()))
+    code = main(sys.argv[1], _own_channel())
+    sys.stderr.flush()
+    os._exit(code)  # all is written and told; threads of gloo that still run would sometimes abort the process
