@@ -16,7 +16,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so it is in the backgro
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest.register_assert_rewrite(
-    "faulty_mlflow", "isolated", "malicious", "picture_records", "site_records", "wrong_world"
+    "examined", "faulty_mlflow", "isolated", "malicious", "picture_records", "site_records", "wrong_world"
 )  # modules of fixtures that are imported too
 
 settings.register_profile("sparsebench", deadline=None, derandomize=True, print_blob=True)

@@ -3,16 +3,15 @@
 import itertools
 import multiprocessing
 import os
-import resource
 import socket
 import threading
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 import small_archive as small
+from full_files import room_for
 from small_archive import files, refusal
 from sparsebench.data import fetch, idx
 
@@ -200,17 +199,6 @@ def test_a_cache_without_permission_is_refused(tmp_path, cache, server):
     cache.parent.chmod(0o500)
     assert "Permission denied" in refusal(small.archive(server.address))
     assert not server.requests
-
-
-@contextmanager
-def room_for(size):
-    """No file of this process may grow beyond `size` bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_disk_that_is_full_half_way_leaves_nothing(cache, server):

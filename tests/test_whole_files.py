@@ -1,9 +1,7 @@
 """Files that somebody asks for are there whole or not at all: no room, a kill, links, devices and pipes."""
 
 import os
-import resource
 import threading
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ import pytest
 import dying
 import records_fixture as fixture
 import site_records
+from full_files import room_for
 from sparsebench import aside, exporting
 from sparsebench.cli import main
 from sparsebench.errors import UserError
@@ -20,17 +19,6 @@ from sparsebench.plugins import load
 from sparsebench_board import site
 
 pytest_plugins = ("site_records",)
-
-
-@contextmanager
-def room_for(size):
-    """In here every file ends at that many bytes, as on a disk that is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def names(folder):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sparsebench.hardware.kernels import Hardware
-from sparsebench.replicas import Group, Launch
+from sparsebench.launch import Launch
+from sparsebench.replicas import Group
 from sparsebench.trainer import Backend, SparseTrainer, Spread
 
 

@@ -15,7 +15,8 @@ from jax.experimental import multihost_utils
 from numpy.typing import NDArray
 
 from sparsebench.errors import UserError
-from sparsebench.replicas import Alone, Group, Launch
+from sparsebench.launch import Launch
+from sparsebench.replicas import Alone, Group
 from sparsebench_jax.placement import Placement, found, mesh
 from sparsebench_jax.trainer import JaxTrainer
 

@@ -187,12 +187,7 @@ def read(path: Path) -> Checkpoint:
         SchemaError, TooLargeError: both are ValueErrors: another version wrote it, or memory is short.
         OSError: the system cannot read it.
     """
-    digest, _, text = bounded.own(path / PROGRESS, bounded.json_room()).partition(b"\n")
-    if digest.decode() != _digest(text.rstrip(b"\n")):
-        raise ValueError(f"{PROGRESS} does not match its digest")
-    facts = from_json(text)
-    if facts["schema"] != SCHEMA:
-        raise SchemaError(f"schema {facts['schema']}, this version reads {SCHEMA}")
+    facts = _progress(path)
     state, notes, rewind = (_arrays(path / f"{name}.safetensors", facts["files"]) for name in PARTS)
     if state is None or notes is None:
         raise ValueError("it holds no state")
@@ -203,6 +198,21 @@ def read(path: Path) -> Checkpoint:
         facts["identity"], facts["done"], facts["active"], facts["executed"], facts["events"], facts["seconds"],
         tuple(facts["resumed"]), state, notes, rewind, facts["environment"],
     )  # fmt: skip
+
+
+def digests(path: Path) -> Mapping[str, str]:
+    """SHA-256 of a checkpoint's other files by name, to which `read` holds them; raises as that does."""
+    return _progress(path)["files"]
+
+
+def _progress(path: Path) -> Json:
+    digest, _, text = bounded.own(path / PROGRESS, bounded.json_room()).partition(b"\n")
+    if digest.decode() != _digest(text.rstrip(b"\n")):
+        raise ValueError(f"{PROGRESS} does not match its digest")
+    facts = from_json(text)
+    if facts["schema"] != SCHEMA:
+        raise SchemaError(f"schema {facts['schema']}, this version reads {SCHEMA}")
+    return facts
 
 
 def _arrays(path: Path, digests: Mapping[str, str]) -> Arrays | None:

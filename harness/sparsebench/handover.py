@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sparsebench import bounded, checkpoints, consistency, forms, identity
+from sparsebench import checkpoints, consistency, forms, identity
 from sparsebench.checkpoints import DAMAGED, Checkpoint
 from sparsebench.config import RunConfig
 from sparsebench.consistency import Expected
@@ -120,10 +120,10 @@ def _reason(error: Exception) -> str:
 
 def _digest(path: Path, checkpoint: Checkpoint) -> str:
     names = [name for name in checkpoints.PARTS if getattr(checkpoint, name) is not None]
-    contents = [bounded.own(path / f"{name}.safetensors", bounded.room()) for name in names]
+    digests = checkpoints.digests(path)
     events = [{name: fact for name, fact in event.items() if name != "seconds"} for event in checkpoint.events]
     facts = [
-        checkpoint.identity["id"], checkpoint.done, names, [hashlib.sha256(each).hexdigest() for each in contents],
+        checkpoint.identity["id"], checkpoint.done, names, [digests[f"{name}.safetensors"] for name in names],
         checkpoint.active, checkpoint.executed, events,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

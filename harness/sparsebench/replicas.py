@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsebench.errors import SharedError, UserError
-from sparsebench.launch import Launch as Launch
 from sparsebench.settings import flat
 
 Arrays = Mapping[str, NDArray[Any]]

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from sparsebench import redoing, suite
 from sparsebench.aside import sweep
 from sparsebench.asked import from_weights
+from sparsebench.calibrate import Calibrations
 from sparsebench.cli import again as doing
 from sparsebench.cli import board, dry, lost
 from sparsebench.cli import on as who
@@ -96,8 +97,7 @@ def run(
     if dry_run:
         workers = who.at_a_time(on, slots, device, devices)
         measured = dry.measured(missing, data, here, workers)
-        expected, lost_before = forecasts(entries, records), diverged(entries, records)
-        dry.told(Plan(entries, missing, expected, measured, min(workers, len(missing)), lost_before), format)
+        _forecast(entries, missing, measured, workers, records, format)
         return 0
     if redone and not doing.agreed(redone, records, yes):
         return 1
@@ -114,18 +114,32 @@ def run(
             ends = _train(executor, work, entries, missing, records)
     if not speaks():
         return 0
+    _show(entries, ids, records, mlflow)
+    doing.told(entries, ends, records)
     failures = {id: end for id, end in ends.items() if isinstance(end, Failed)}
+    _report(failures, entries, records / LOG)
+    return 1 if failures else 0
+
+
+def _forecast(
+    entries: Sequence[Entry], missing: Sequence[Entry], measured: Calibrations, workers: int, records: Path,
+    format: Format,
+) -> None:  # fmt: skip
+    """What the runs that are missing would cost."""
+    expected, lost_before = forecasts(entries, records), diverged(entries, records)
+    dry.told(Plan(entries, missing, expected, measured, min(workers, len(missing)), lost_before), format)
+
+
+def _show(entries: Sequence[Entry], ids: Sequence[str], records: Path, mlflow: bool) -> None:
+    """The board of these runs; then their mirror, which a slow server may hold up."""
     found = board.read(records, ids)
     if found:
         put(board.table(found, "table"))
-        if mlflow:  # after the board, which need not wait for a slow server
+        if mlflow:
             board.mirror_pending(found, records)
         say(f"next: {with_records('sparsebench ui', records)}")
     if line := lost.told(entries, found):
         warn(line)
-    doing.told(entries, ends, records)
-    _report(failures, entries, records / LOG)
-    return 1 if failures else 0
 
 
 def _train(
