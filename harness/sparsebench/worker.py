@@ -65,7 +65,10 @@ class Lost:
     reason: str
 
 
-Event = Started | Progressed | Told | Finished | Failed | Lost
+Ongoing = Progressed | Told
+"""What a job says while it goes on."""
+
+Event = Started | Ongoing | Finished | Failed | Lost
 
 
 @dataclass(frozen=True)

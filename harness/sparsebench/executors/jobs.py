@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from sparsebench.worker import Event, Failed, Lost, Progressed, Told
+from sparsebench.worker import Event, Failed, Lost, Ongoing, Progressed
 
 TIMES = 3
 """How often a job's worker may be lost until the job counts as failed: it began no further on than before."""
@@ -77,7 +77,7 @@ class Queue:
             case _:
                 pass
         yield job, event
-        if isinstance(event, Progressed | Told | Lost):
+        if isinstance(event, Ongoing | Lost):
             return
         self.unfinished.discard(job.id)
         if isinstance(event, Failed):

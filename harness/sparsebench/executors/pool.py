@@ -20,7 +20,7 @@ from typing import Any
 from sparsebench.executors import process
 from sparsebench.executors.jobs import Job, Queue
 from sparsebench.executors.process import Worker, hire
-from sparsebench.worker import Event, Failed, Lost, Progressed, Slot, Started, Told, Work
+from sparsebench.worker import Event, Failed, Lost, Ongoing, Slot, Started, Work
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class _Crew:
         """One event from a worker; when its job is over, the next job, or another worker in its place."""
         event, job = worker.read(), self.busy[worker.connection][1]
         event = Failed(event.reason) if isinstance(event, Lost) else event  # what kills here is mostly want of memory
-        over = not isinstance(event, Progressed | Told)
+        over = not isinstance(event, Ongoing)
         if over:
             del self.busy[worker.connection]
         yield from self.queue.told(job, event)

@@ -23,7 +23,7 @@ from sparsebench.executors import process
 from sparsebench.executors.fetching import Parcel, checkpoint, record, unpack
 from sparsebench.executors.jobs import Job, Queue
 from sparsebench.executors.seat import WAIT, News, Seat
-from sparsebench.worker import Event, Failed, Finished, Lost, Progressed, Started, Told, Work
+from sparsebench.worker import Event, Failed, Finished, Lost, Ongoing, Started, Work
 
 QUIET: Mapping[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
 
@@ -205,7 +205,7 @@ class _Shift:
         events = self._take(answer)
         for event in events:
             yield from self.queue.told(chair.job, event)
-        if any(not isinstance(event, Progressed | Told) for event in events):
+        if any(not isinstance(event, Ongoing) for event in events):
             chair.job = None
         else:
             self.calls[chair.actor.news.remote()] = chair

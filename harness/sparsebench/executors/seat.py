@@ -16,7 +16,7 @@ from sparsebench.errors import UserError
 from sparsebench.executors import process
 from sparsebench.executors.fetching import Parcel, checkpoint, record, unpack
 from sparsebench.executors.process import Worker, hire
-from sparsebench.worker import LOG, Event, Failed, Finished, Progressed, Slot, Told, Work
+from sparsebench.worker import LOG, Event, Failed, Finished, Ongoing, Slot, Work
 
 WAIT = 1.0
 """Seconds that an actor waits for news before it says that there are none."""
@@ -70,7 +70,7 @@ class Seat:
         events: list[Event] = []
         while self.worker.connection.poll(0 if events else WAIT):
             events.append(self.worker.read())
-            if not isinstance(events[-1], Progressed | Told):
+            if not isinstance(events[-1], Ongoing):
                 break
         return self._with_files(events)
 
